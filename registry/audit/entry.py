@@ -1,0 +1,73 @@
+"""One entry of the journal: a record's exact bytes and the payload that stands beside it."""
+
+import os
+import time
+from hashlib import sha256
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from registry.records import AuditRecord
+
+SALT_SIZE = 32
+_COMMITMENT_PREFIX = b"\x02"  # apart from 0x00 and 0x01, which RFC 6962 uses for leaves and nodes
+
+
+class Payload(Struct, frozen=True, array_like=True):
+    """Input and output of one inference in canonical bytes, and the salt of their commitments.
+
+    `output` is empty where no answer was computed.
+    """
+
+    salt: bytes
+    input: bytes
+    output: bytes
+
+
+class Entry(Struct, frozen=True, array_like=True):
+    """What the journal holds of one record: the leaf's bytes, and the payload if there is one."""
+
+    leaf: bytes
+    payload: Payload | None
+
+
+_record_encoder = msgspec.json.Encoder()
+_record_decoder = msgspec.json.Decoder(AuditRecord)
+
+
+def encode_record(record: AuditRecord) -> bytes:
+    """Write the leaf bytes of a record; they are never written anew afterwards."""
+    return _record_encoder.encode(record)
+
+
+def decode_record(leaf: bytes) -> AuditRecord:
+    """Read the leaf bytes of a record. Raises msgspec.DecodeError where they are not one."""
+    return _record_decoder.decode(leaf)
+
+
+def commit(salt: bytes, payload: bytes) -> str:
+    """Commit to a payload without revealing it, however few values it could have.
+
+    The commitment is SHA-256(0x02 || salt || payload) in hexadecimal. Destroying the salt makes it
+    impossible to test a guess.
+    """
+    return sha256(_COMMITMENT_PREFIX + salt + payload).hexdigest()
+
+
+def new_salt() -> bytes:
+    return os.urandom(SALT_SIZE)
+
+
+def new_record_id(time_ns: int) -> str:
+    """Make a UUIDv7 (RFC 9562, section 5.7): ids of later milliseconds sort after earlier ones."""
+    random = int.from_bytes(os.urandom(10))
+    value = (time_ns // 1_000_000 & (1 << 48) - 1) << 80
+    value |= 0x7 << 76 | (random >> 64 & 0xFFF) << 64
+    value |= 0b10 << 62 | random & (1 << 62) - 1
+    return str(UUID(int=value))
+
+
+def now_ns() -> int:
+    """Read the clock of records: nanoseconds since 1970, UTC."""
+    return time.time_ns()

@@ -1,0 +1,171 @@
+"""Every fault the registry raises, as one tree.
+
+    RegistryError
+    ├── NotFound             the thing named does not exist
+    ├── Conflict             the request contradicts what is stored
+    ├── Rejected             a file or description may not become a version
+    ├── Damaged              stored bytes are not the bytes that were stored
+    └── StoreUnavailable     the store or the disk cannot answer now
+
+An error is complete when raised: it has a slug for machines, typed fields, and a sentence that says
+what happened, with which thing, and what to do. No transport's status codes appear here.
+"""
+
+
+class RegistryError(Exception):
+    """Root of all faults of this package; `slug` names the kind for machines."""
+
+    slug = "registry-error"
+
+
+class NotFound(RegistryError):
+    """The thing named does not exist."""
+
+    slug = "not-found"
+
+
+class ModelNotFound(NotFound):
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(f"There is no model {clip(model)!r}.")
+
+
+class VersionNotFound(NotFound):
+    def __init__(self, model: str, version: int) -> None:
+        self.model, self.version = model, version
+        super().__init__(f"Model {model!r} has no version {version}.")
+
+
+class AliasNotFound(NotFound):
+    def __init__(self, model: str, alias: str) -> None:
+        self.model, self.alias = model, alias
+        super().__init__(f"Model {model!r} has no alias {clip(alias)!r}.")
+
+
+class KeyNotFound(NotFound):
+    def __init__(self, key_id: str) -> None:
+        self.key_id = key_id
+        super().__init__(f"There is no key {clip(key_id)!r}.")
+
+
+class RecordNotFound(NotFound):
+    def __init__(self, record_id: str) -> None:
+        self.record_id = record_id
+        super().__init__(f"There is no record {clip(record_id)!r}.")
+
+
+class PayloadNotFound(NotFound):
+    def __init__(self, record_id: str) -> None:
+        self.record_id = record_id
+        super().__init__(f"Record {clip(record_id)!r} has no payload.")
+
+
+class ArtifactNotFound(NotFound):
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        super().__init__(f"No artifact {digest} is stored.")
+
+
+class Conflict(RegistryError):
+    """The request contradicts what is stored; nothing was changed."""
+
+    slug = "conflict"
+
+
+class VersionInUse(Conflict):
+    slug = "version-in-use"
+
+    def __init__(self, model: str, version: int, aliases: list[str]) -> None:
+        self.model, self.version, self.aliases = model, version, aliases
+        names = ", ".join(aliases)
+        super().__init__(
+            f"Version {version} of {model!r} is named by the alias {names}; move the alias first."
+        )
+
+
+class VersionRetired(Conflict):
+    slug = "version-retired"
+
+    def __init__(self, model: str, version: int) -> None:
+        self.model, self.version = model, version
+        super().__init__(f"Version {version} of {model!r} is retired; publish it anew to use it.")
+
+
+class AlreadyChampion(Conflict):
+    slug = "already-champion"
+
+    def __init__(self, model: str, version: int) -> None:
+        self.model, self.version = model, version
+        super().__init__(f"Version {version} of {model!r} is the champion already.")
+
+
+class NothingToRollBackTo(Conflict):
+    slug = "nothing-to-roll-back-to"
+
+    def __init__(self, model: str, version: int | None) -> None:
+        self.model, self.version = model, version
+        wanted = "an earlier version" if version is None else f"version {version}"
+        super().__init__(
+            f"Model {model!r} cannot roll back: {wanted} was not champion before the present one."
+        )
+
+
+class Rejected(RegistryError):
+    """A file or description may not become a version; `check` names the check that failed."""
+
+    slug = "rejected"
+
+    def __init__(self, check: str, message: str) -> None:
+        self.check = check
+        super().__init__(message)
+
+
+class InvalidRequest(RegistryError):
+    """A value given to a verb cannot be accepted, whatever is stored; `field` names it."""
+
+    slug = "invalid-request"
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
+class Damaged(RegistryError):
+    """Stored bytes are not the bytes that were stored."""
+
+    slug = "damaged"
+
+
+class ArtifactDamaged(Damaged):
+    def __init__(self, digest: str, found: str) -> None:
+        self.digest, self.found = digest, found
+        super().__init__(f"Artifact {digest} reads as {found}; restore it from a copy.")
+
+
+class SegmentDamaged(Damaged):
+    def __init__(self, segment: str, offset: int) -> None:
+        self.segment, self.offset = segment, offset
+        super().__init__(
+            f"Journal segment {segment} is damaged at byte {offset}: durable records follow it."
+        )
+
+
+class StoreUnavailable(RegistryError):
+    """The store or the disk cannot answer now; nothing was changed, try again."""
+
+    slug = "store-unavailable"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"The store cannot answer now: {reason}.")
+
+
+class StoreIncompatible(RegistryError):
+    """The store or its library has a version that must not be used."""
+
+    slug = "store-incompatible"
+
+
+def clip(text: str, limit: int = 64) -> str:
+    """Shorten text that a caller chose, so that no answer echoes more than `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,314 @@
+"""Everything the registry stores, as frozen values.
+
+Unknown fields are refused wherever one of these is read from a file or a request. Times are UTC.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from registry.tensors import Datatype
+
+CHAMPION = "champion"
+
+# A name that is also a safe path segment, file name and label.
+NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,127}$"
+# These would collide with routes of the protocol.
+RESERVED_MODEL_NAMES = frozenset({"stats"})
+
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+Reason = Annotated[str, Meta(min_length=1, max_length=1000)]
+Scalar = str | int | float | bool | None
+
+
+class TensorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input or output: its name, element type and shape, where -1 is a variable dimension."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+
+
+class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names, datatypes and shapes of the inputs and outputs of a version."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Action(StrEnum):
+    """What a rule of the contract does to a request that breaks it."""
+
+    REJECT = "reject"  # refuse the request
+    FLAG = "flag"  # answer, and say so in the answer and in the record
+    OBSERVE = "observe"  # answer, and say so in the record alone
+
+
+class RuleKind(StrEnum):
+    RANGE = "range"
+    CATEGORIES = "categories"
+    MISSING = "missing"
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One rule on the values of one input, or of one column of its last dimension.
+
+    `range`: every value lies in [low, high]; a side that is absent is open. `categories`: every
+    value is one of `values`. `missing`: no value is missing (NaN, or the empty string). A missing
+    value breaks only the rule `missing`.
+    """
+
+    input: str
+    kind: RuleKind
+    action: Action
+    column: int | None = None
+    low: float | None = None
+    high: float | None = None
+    values: tuple[str, ...] = ()
+
+
+class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rules that the values of a request must meet; no rules accept every value."""
+
+    rules: tuple[Rule, ...] = ()
+
+
+class Numeric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="numeric"):
+    """Distribution of numbers: moments, and counts of the bins between frozen quantile edges.
+
+    Bin i holds the values v with edges[i-1] < v <= edges[i]; the outer bins are open.
+    """
+
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    edges: tuple[float, ...]
+    bin_counts: tuple[int, ...]
+
+
+class Categorical(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="categorical"):
+    """Distribution of texts: each value kept with its count, and the count of all others.
+
+    Only values seen often enough not to point at one person are kept by name.
+    """
+
+    values: tuple[str, ...]
+    counts: tuple[int, ...]
+    other: int
+
+
+class Feature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The reference of one input, or of one column of its last dimension.
+
+    `count` are the values present and `missing` those absent. `distribution` is None where no value
+    was present.
+    """
+
+    input: str
+    count: int
+    missing: int
+    distribution: Numeric | Categorical | None
+    column: int | None = None
+
+
+class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The distribution of each input on the training side."""
+
+    rows: int
+    features: tuple[Feature, ...]
+
+
+class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A measured quality: its value, on how many rows, and its 95 % interval."""
+
+    name: str
+    value: float
+    n: int
+    low: float
+    high: float
+
+
+class Lineage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a version comes from: data, code, settings, libraries, and how good it was."""
+
+    data_digest: str | None = None
+    data_rows: int | None = None
+    data_columns: tuple[str, ...] = ()
+    code_commit: str | None = None
+    hyper_parameters: dict[str, Scalar] = {}
+    libraries: dict[str, str] = {}
+    metrics: tuple[Metric, ...] = ()
+
+
+class Parity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far the artifact's answers lie from those of the model it was converted from."""
+
+    rows: int
+    tolerance: float
+    largest_difference: float
+    labels_equal: float
+
+
+class Certificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What admission found when it ran the artifact: its runtime and the time of one run."""
+
+    runtime: str
+    load_ms: float
+    run_ms: float
+
+
+class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a publisher says of a file: everything of a manifest that admission does not find."""
+
+    contract: Contract = Contract()
+    reference: Reference | None = None
+    lineage: Lineage = Lineage()
+    description: str = ""
+    parity: Parity | None = None
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a version keeps beside its artifact; immutable, stored by its digest."""
+
+    artifact: str
+    signature: Signature
+    contract: Contract
+    reference: Reference | None
+    lineage: Lineage
+    description: str
+    parity: Parity | None
+    certificate: Certificate
+
+
+class VersionState(StrEnum):
+    PUBLISHED = "published"
+    RETIRED = "retired"
+
+
+class Version(Struct, frozen=True, kw_only=True):
+    """One immutable artifact of a model, numbered 1, 2, 3 …; only its state ever changes."""
+
+    model: str
+    number: int
+    artifact: str
+    manifest: str
+    state: VersionState
+    author: str
+    created: datetime
+
+
+class AliasCause(StrEnum):
+    PROMOTE = "promote"
+    ROLL_BACK = "rollback"
+    POINT = "point"
+    REMOVE = "remove"
+
+
+class AliasChange(Struct, frozen=True, kw_only=True):
+    """One entry of an alias's history: which version it names from then on, by whom and why."""
+
+    model: str
+    alias: str
+    version: int | None
+    cause: AliasCause
+    at: datetime
+    principal: str
+    reason: str
+    record_id: str
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """An API key as it is stored: the digest of its secret, never the secret."""
+
+    id: str
+    name: str
+    digest: bytes
+    roles: tuple[str, ...]
+    author: str
+    created: datetime
+    expires: datetime | None
+    revoked: datetime | None
+
+
+class Kind(StrEnum):
+    """What a record tells of."""
+
+    INFERENCE = "inference"
+    ADMIN = "admin"
+    DAMAGE = "damage"  # durable records could not be read back
+
+
+class Lane(StrEnum):
+    """How a request met its version."""
+
+    CHAMPION = "champion"
+    PINNED = "pinned"  # the caller named the version
+
+
+class Outcome(StrEnum):
+    ANSWERED = "answered"  # an inference was answered
+    REFUSED = "refused"  # the request was at fault
+    FAILED = "failed"  # the gateway or the model was at fault
+    DONE = "done"  # an admin action took effect
+
+
+class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
+    """One audit entry. Its JSON bytes, written once, are the leaf: stored and proved as they are.
+
+    `v` is the format's version. Holds strings, integers and arrays of strings only, and commitments
+    instead of payloads: nothing here needs to be erased. `id` is a UUIDv7, `time` nanoseconds since
+    1970 in UTC as a string, `latency_us` the microseconds from the body's arrival to the record,
+    `input` and `output` the commitments of `registry.audit.entry`. `violations`, `flags` and
+    `observed` name rule, input and row, as in `range distance[3]`.
+    """
+
+    id: str
+    kind: Kind
+    time: str
+    outcome: Outcome
+    principal: str | None = None
+    source: str | None = None
+    request_id: str | None = None
+    model: str | None = None
+    version: int | None = None
+    digest: str | None = None
+    manifest: str | None = None
+    runtime: str | None = None
+    lane: str | None = None
+    rows: int | None = None
+    status: int | None = None
+    error: str | None = None
+    latency_us: int | None = None
+    input: str | None = None
+    output: str | None = None
+    violations: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
+    action: str | None = None
+    alias: str | None = None
+    previous: int | None = None
+    subject: str | None = None
+    reason: str | None = None
+
+
+class RecordFilter(Struct, frozen=True, kw_only=True):
+    """Which records a query asks for; None accepts everything. `since` <= time < `until`."""
+
+    model: str | None = None
+    version: int | None = None
+    lane: str | None = None
+    kind: Kind | None = None
+    principal: str | None = None
+    outcome: Outcome | None = None
+    request_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def to_json(value: Struct) -> bytes:
+    """Write a value as the JSON bytes that are stored and digested."""
+    return msgspec.json.encode(value)
