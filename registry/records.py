@@ -234,6 +234,18 @@ class Key(Struct, frozen=True, kw_only=True):
     revoked: datetime | None
 
 
+class WorkerStatus(Struct, frozen=True, kw_only=True):
+    """What one worker serves: the generation of the store it obeys, and what it could not load.
+
+    `failures` has a sentence for each version, as in `flights/2`, that an alias names in vain.
+    """
+
+    worker: str
+    pid: int
+    generation: int
+    failures: dict[str, str]
+
+
 class Kind(StrEnum):
     """What a record tells of."""
 
@@ -280,7 +292,6 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     runtime: str | None = None
     lane: str | None = None
     rows: int | None = None
-    status: int | None = None
     error: str | None = None
     latency_us: int | None = None
     input: str | None = None

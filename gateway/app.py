@@ -1,0 +1,106 @@
+"""The composition root: which parts a worker is made of, and how requests reach them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
+from litestar.types import Receive, Scope, Send
+
+import gateway
+from gateway.http import admin, audit, health, keys
+from gateway.http.access import OPEN, check_access
+from gateway.http.inference import INFER_PATH, InferenceEndpoint
+from gateway.http.problems import answer_error
+from gateway.loader import Loader
+from gateway.pipeline import Pipeline
+from gateway.settings import Settings
+from registry.audit.query import AuditTrail
+from registry.registry import Registry
+
+HANDLERS = (
+    health.describe_server,
+    health.is_live,
+    health.is_ready,
+    health.list_served,
+    health.describe_model,
+    health.describe_version,
+    health.is_model_ready,
+    health.is_version_ready,
+    admin.publish,
+    admin.list_models,
+    admin.show_model,
+    admin.show_version,
+    admin.promote,
+    admin.roll_back,
+    admin.show_history,
+    keys.create_key,
+    keys.list_keys,
+    keys.revoke_key,
+    audit.find_records,
+    audit.show_record,
+    audit.show_payload,
+)
+
+
+class Application:
+    """Sends inference to its endpoint and everything else to Litestar."""
+
+    def __init__(self, inference: InferenceEndpoint, litestar: Litestar) -> None:
+        self._inference = inference
+        self._litestar = litestar
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            found = INFER_PATH.fullmatch(scope["path"])
+            if found is not None:
+                await self._inference(scope, receive, send, found[1], found[2])
+                return
+        await self._litestar(scope, receive, send)
+
+
+def build_application(
+    *,
+    settings: Settings,
+    registry: Registry,
+    loader: Loader,
+    pipeline: Pipeline,
+    trail: AuditTrail,
+) -> Application:
+    """Put the parts of one worker together."""
+    inference = InferenceEndpoint(
+        pipeline, body_limit=settings.body_limit, body_deadline_s=settings.body_deadline_s
+    )
+    litestar = Litestar(
+        HANDLERS,
+        guards=[check_access],
+        exception_handlers={Exception: answer_error},
+        dependencies={
+            "settings": _provide(settings),
+            "registry": _provide(registry),
+            "loader": _provide(loader),
+            "trail": _provide(trail),
+        },
+        state=State({"loader": loader}),
+        request_max_body_size=settings.upload_limit,
+        logging_config=None,
+        openapi_config=OpenAPIConfig(
+            title="Governed gateway",
+            version=gateway.VERSION,
+            path="/",
+            use_handler_docstrings=True,
+            render_plugins=[
+                JsonRenderPlugin(path="/openapi.json"),
+                ScalarRenderPlugin(path="/docs"),
+            ],
+        ),
+        opt=OPEN_BY_DEFAULT_FOR_DOCS,
+    )
+    return Application(inference, litestar)
+
+
+def _provide(value: Any) -> Provide:
+    return Provide(lambda: value, use_cache=True, sync_to_thread=False)

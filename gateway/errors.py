@@ -1,0 +1,114 @@
+"""Every fault the gateway raises, as one tree; what the registry raises passes through.
+
+    GatewayError
+    ├── Unauthenticated     no valid key
+    ├── Forbidden           a valid key without the role
+    ├── NotServed           no such model or version answers here
+    ├── MethodNotAllowed    the route exists, not for this method
+    ├── BodyTooLarge        more bytes than the limit
+    ├── BodyTimeout         the body did not arrive in time
+    ├── UnsupportedEncoding a body in a form that is not read
+    ├── Overloaded          more requests than the worker takes on
+    ├── InputNotAccepted    the model itself refused the input
+    ├── RunFailed           the model failed
+    └── RunTimeout          the model ran too long
+
+What a client may read is the sentence built here: no path, no text of another exception.
+"""
+
+from registry.errors import clip
+
+
+class GatewayError(Exception):
+    """Root of all faults of this package; `slug` names the kind for machines."""
+
+    slug = "gateway-error"
+
+
+class Unauthenticated(GatewayError):
+    slug = "unauthenticated"
+
+    def __init__(self) -> None:
+        super().__init__("Send a valid key as `Authorization: Bearer <key>`.")
+
+
+class Forbidden(GatewayError):
+    slug = "forbidden"
+
+    def __init__(self, roles: frozenset[str]) -> None:
+        self.roles = roles
+        needed = " or ".join(sorted(roles)) or "no role at all"
+        super().__init__(f"This key has not the role that is needed here: {needed}.")
+
+
+class NotServed(GatewayError):
+    slug = "not-found"
+
+    def __init__(self, model: str, version: str | None = None) -> None:
+        self.model, self.version = model, version
+        named = clip(model) if version is None else f"{clip(model)} version {clip(version)}"
+        super().__init__(f"No {named} is served here: no alias names it.")
+
+
+class MethodNotAllowed(GatewayError):
+    slug = "method-not-allowed"
+
+    def __init__(self, allowed: str) -> None:
+        self.allowed = allowed
+        super().__init__(f"This route takes {allowed} only.")
+
+
+class BodyTooLarge(GatewayError):
+    slug = "body-too-large"
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"The body is larger than the {limit:,} bytes accepted here.")
+
+
+class BodyTimeout(GatewayError):
+    slug = "request-timeout"
+
+    def __init__(self, deadline_s: float) -> None:
+        self.deadline_s = deadline_s
+        super().__init__(f"The body did not arrive within {deadline_s:g} s.")
+
+
+class UnsupportedEncoding(GatewayError):
+    slug = "unsupported-encoding"
+
+    def __init__(self, header: str) -> None:
+        self.header = header
+        super().__init__(f"Send plain JSON: bodies with the header {header} are not read here.")
+
+
+class Overloaded(GatewayError):
+    slug = "overloaded"
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"All {limit} places for requests are taken; try again later.")
+
+
+class InputNotAccepted(GatewayError):
+    slug = "input-not-accepted"
+
+    def __init__(self, model: str, version: int) -> None:
+        self.model, self.version = model, version
+        super().__init__(f"Version {version} of {model} cannot compute with this input.")
+
+
+class RunFailed(GatewayError):
+    slug = "model-failed"
+
+    def __init__(self, model: str, version: int) -> None:
+        self.model, self.version = model, version
+        super().__init__(f"Version {version} of {model} failed on this input.")
+
+
+class RunTimeout(GatewayError):
+    slug = "model-timeout"
+
+    def __init__(self, model: str, version: int, deadline_s: float) -> None:
+        self.model, self.version, self.deadline_s = model, version, deadline_s
+        super().__init__(f"Version {version} of {model} ran longer than {deadline_s:g} s.")

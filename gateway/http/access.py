@@ -1,0 +1,46 @@
+"""Who may use which route: every handler names its roles, and one that names none is closed."""
+
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from gateway.pipeline import authenticate, authorise
+from gateway.security import Keyring, Role
+from registry.records import Key
+from registry.registry import Author
+
+_OPTION = "roles"
+
+
+def open_to(*roles: Role) -> dict[str, frozenset[Role]]:
+    """Declare a route's roles, as the `opt` of its handler; a key needs one of them."""
+    return {_OPTION: frozenset(roles)}
+
+
+# A route that needs no key.
+OPEN: dict[str, None] = {_OPTION: None}
+
+
+def roles_of(handler: BaseRouteHandler) -> frozenset[Role] | None:
+    """Return the roles of a route: None if it needs no key, empty if none was declared."""
+    roles: frozenset[Role] | None = handler.opt.get(_OPTION, frozenset())
+    return roles
+
+
+def check_access(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let a request pass whose key has a role of the route. Raises Unauthenticated, Forbidden."""
+    roles = roles_of(handler)
+    if roles is None:
+        return
+    keyring: Keyring = connection.app.state.loader.roster.keyring
+    key = authenticate(keyring, connection.headers.get("authorization"))
+    authorise(key, roles)
+    connection.state.key = key
+
+
+def author_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Author:
+    """Name who makes a change: the key, and the address the request came from."""
+    key: Key = connection.state.key
+    source = connection.client.host if connection.client else None
+    return Author(principal=key.id, source=source)

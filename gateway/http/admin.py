@@ -1,0 +1,174 @@
+"""Admin routes: publish, promote, roll back, and what was live when."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, get, post
+from litestar.datastructures import UploadFile
+from litestar.enums import RequestEncodingType
+from litestar.params import Body, Parameter
+from msgspec import Struct
+
+from gateway.http.access import author_of, open_to
+from gateway.http.health import ModelName
+from gateway.security import Role
+from registry.errors import Rejected, clip
+from registry.records import AliasChange, Draft, Manifest, Version, WorkerStatus
+from registry.registry import LiveVersion, Registry
+from registry.times import as_utc, now
+
+UPLOAD_ROUTE_LIMIT = "upload_limit"
+
+VersionNumber = Annotated[int, Parameter(ge=1, description="Number of a version.")]
+
+
+class PublishForm(Struct):
+    """The parts of an upload: the ONNX file, and a `registry.records.Draft` as JSON."""
+
+    model: UploadFile
+    manifest: UploadFile | str = "{}"
+
+
+class Promotion(Struct, forbid_unknown_fields=True):
+    version: int
+    reason: str
+
+
+class Rollback(Struct, forbid_unknown_fields=True):
+    reason: str
+    version: int | None = None
+
+
+class ModelView(Struct, kw_only=True):
+    """A model's versions and what its aliases name; `workers` say how far they have followed."""
+
+    name: str
+    aliases: dict[str, int]
+    versions: list[Version]
+    generation: int
+    workers: list[WorkerStatus]
+
+
+class VersionView(Struct, kw_only=True):
+    """A version with everything it keeps."""
+
+    version: Version
+    aliases: list[str]
+    manifest: Manifest
+
+
+class History(Struct, kw_only=True):
+    """All changes of a model's aliases, oldest first, or what was live at one time."""
+
+    changes: list[AliasChange]
+    live: LiveVersion | None = None
+
+
+@post(
+    "/admin/models/{model:str}/versions", opt=open_to(Role.PUBLISHER), status_code=201
+)
+async def publish(
+    request: Request[Any, Any, Any],
+    registry: Registry,
+    model: ModelName,
+    data: Annotated[PublishForm, Body(media_type=RequestEncodingType.MULTI_PART)],
+) -> VersionView:
+    """Publish a file as the next version of a model; it is not live until it is promoted."""
+    artifact = await data.model.read()
+    text = data.manifest
+    draft = _read_draft(text.encode() if isinstance(text, str) else await text.read())
+    author = author_of(request)
+    version = await asyncio.to_thread(registry.publish, model, artifact, draft, author)
+    manifest = await asyncio.to_thread(registry.manifest, version)
+    return VersionView(version=version, aliases=[], manifest=manifest)
+
+
+@get("/admin/models", opt=open_to(Role.VIEWER), sync_to_thread=True)
+def list_models(registry: Registry) -> list[ModelView]:
+    """List all models with their versions and aliases."""
+    with registry.store.snapshot() as view:
+        return [_model_view(view, model) for model in view.models()]
+
+
+@get("/admin/models/{model:str}", opt=open_to(Role.VIEWER), sync_to_thread=True)
+def show_model(registry: Registry, model: ModelName) -> ModelView:
+    """Show one model with its versions and aliases."""
+    registry.versions(model)
+    with registry.store.snapshot() as view:
+        return _model_view(view, model)
+
+
+@get(
+    "/admin/models/{model:str}/versions/{version:int}",
+    opt=open_to(Role.VIEWER),
+    sync_to_thread=True,
+)
+def show_version(registry: Registry, model: ModelName, version: VersionNumber) -> VersionView:
+    """Show one version with its signature, contract, reference, lineage and certificate."""
+    found = registry.version(model, version)
+    aliases = registry.store.aliases(model)
+    return VersionView(
+        version=found,
+        aliases=[alias for alias, number in aliases.items() if number == version],
+        manifest=registry.manifest(found),
+    )
+
+
+@post(
+    "/admin/models/{model:str}/promotions",
+    opt=open_to(Role.DEPLOYER),
+    status_code=200,
+    sync_to_thread=True,
+)
+def promote(
+    request: Request[Any, Any, Any], registry: Registry, model: ModelName, data: Promotion
+) -> AliasChange:
+    """Make a version the champion; every worker serves it within a second."""
+    return registry.promote(model, data.version, data.reason, author_of(request))
+
+
+@post(
+    "/admin/models/{model:str}/rollback",
+    opt=open_to(Role.DEPLOYER),
+    status_code=200,
+    sync_to_thread=True,
+)
+def roll_back(
+    request: Request[Any, Any, Any], registry: Registry, model: ModelName, data: Rollback
+) -> AliasChange:
+    """Put the previous champion back, or an earlier one that is named."""
+    return registry.roll_back(model, data.reason, author_of(request), data.version)
+
+
+@get("/admin/models/{model:str}/history", opt=open_to(Role.VIEWER), sync_to_thread=True)
+def show_history(
+    registry: Registry,
+    model: ModelName,
+    at: Annotated[
+        datetime | None, Parameter(description="Also say what was live at this time.")
+    ] = None,
+) -> History:
+    """Show who changed what was live, when and why."""
+    registry.versions(model)
+    return History(
+        changes=registry.store.alias_changes(model),
+        live=None if at is None else registry.live_at(model, as_utc(at)),
+    )
+
+
+def _model_view(view: Reader, model: str) -> ModelView:
+    return ModelView(
+        name=model,
+        aliases=view.aliases(model),
+        versions=view.versions(model),
+        generation=view.generation(),
+        workers=view.workers(),
+    )
+
+
+def _read_draft(data: bytes) -> Draft:
+    try:
+        return msgspec.json.decode(data, type=Draft)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Rejected("manifest", f"The manifest cannot be read: {clip(str(error), 200)}") from error

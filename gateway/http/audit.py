@@ -1,0 +1,103 @@
+"""Audit routes: find records, read one, read its payload."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar import get
+from litestar.params import Parameter
+from msgspec import Raw, Struct
+
+from gateway.http.access import open_to
+from gateway.protocol.json_form import OutputTensor, output_tensors
+from gateway.security import Role
+from registry.audit.entry import commit
+from registry.audit.query import AuditTrail, Found
+from registry.records import Kind, Outcome, RecordFilter
+from registry.tensors import decode_tensors
+from registry.times import as_utc
+
+_AUDITORS = open_to(Role.AUDITOR)
+
+RecordId = Annotated[str, Parameter(description="Id of a record.")]
+
+
+class RecordView(Struct, kw_only=True):
+    """A record as it was written, and its index in the log; null until it is integrated."""
+
+    index: int | None
+    record: Raw
+
+
+class RecordPage(Struct, kw_only=True):
+    """Records, newest first; ask again with `cursor` for those that follow."""
+
+    records: list[RecordView]
+    cursor: str | None
+
+
+class PayloadView(Struct, kw_only=True):
+    """Input and output of a record; `committed` says whether they are what it commits to."""
+
+    record_id: str
+    committed: bool
+    salt: str
+    inputs: list[OutputTensor]
+    outputs: list[OutputTensor]
+
+
+@get("/audit/records", opt=_AUDITORS, sync_to_thread=True)
+def find_records(
+    trail: AuditTrail,
+    model: str | None = None,
+    version: int | None = None,
+    lane: str | None = None,
+    kind: Kind | None = None,
+    principal: str | None = None,
+    outcome: Outcome | None = None,
+    request_id: str | None = None,
+    since: Annotated[datetime | None, Parameter(query="from")] = None,
+    until: Annotated[datetime | None, Parameter(query="to")] = None,
+    limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
+) -> RecordPage:
+    """Find records, newest first: from `from` on and before `to`."""
+    wanted = RecordFilter(
+        model=model,
+        version=version,
+        lane=lane,
+        kind=kind,
+        principal=principal,
+        outcome=outcome,
+        request_id=request_id,
+        since=None if since is None else as_utc(since),
+        until=None if until is None else as_utc(until),
+    )
+    page = trail.find(wanted, limit=limit, cursor=cursor)
+    return RecordPage(records=[_view(found) for found in page.records], cursor=page.cursor)
+
+
+@get("/audit/records/{record_id:str}", opt=_AUDITORS, sync_to_thread=True)
+def show_record(trail: AuditTrail, record_id: RecordId) -> RecordView:
+    """Show one record."""
+    return _view(trail.record(record_id))
+
+
+@get("/audit/records/{record_id:str}/payload", opt=_AUDITORS, sync_to_thread=True)
+def show_payload(trail: AuditTrail, record_id: RecordId) -> PayloadView:
+    """Show the input and the output of one record."""
+    record = trail.record(record_id).record
+    payload = trail.payload(record_id)
+    outputs = decode_tensors(payload.output)
+    return PayloadView(
+        record_id=record.id,
+        committed=record.input == commit(payload.salt, payload.input)
+        and (record.output is None or record.output == commit(payload.salt, payload.output)),
+        salt=payload.salt.hex(),
+        inputs=output_tensors(decode_tensors(payload.input)),
+        outputs=output_tensors(outputs),
+    )
+
+
+def _view(found: Found) -> RecordView:
+    return RecordView(index=found.index, record=msgspec.Raw(found.leaf))

@@ -1,0 +1,82 @@
+"""Admin routes for API keys."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from litestar import Request, delete, get, post
+from litestar.params import Parameter
+from msgspec import Struct
+
+from gateway.http.access import author_of, open_to
+from gateway.security import Role, make_key
+from registry.records import Key
+from registry.registry import Registry
+from registry.times import as_utc, now
+
+_ADMINS = open_to(Role.ADMIN)
+
+KeyId = Annotated[str, Parameter(description="Id of a key.")]
+
+
+class NewKey(Struct, forbid_unknown_fields=True, kw_only=True):
+    name: str
+    roles: list[str]
+    expires: datetime | None = None
+
+
+class KeyView(Struct, kw_only=True):
+    """A key without anything its secret could be found from."""
+
+    id: str
+    name: str
+    roles: tuple[str, ...]
+    author: str
+    created: datetime
+    expires: datetime | None
+    revoked: datetime | None
+
+
+class CreatedKey(Struct, kw_only=True):
+    """A new key with its token, which is shown this once."""
+
+    key: KeyView
+    token: str
+
+
+@post("/admin/keys", opt=_ADMINS, status_code=201, sync_to_thread=True)
+def create_key(request: Request[Any, Any, Any], registry: Registry, data: NewKey) -> CreatedKey:
+    """Make a key with roles and perhaps an expiry; its token is shown this once."""
+    author = author_of(request)
+    key, token = make_key(
+        name=data.name,
+        roles=data.roles,
+        author=author.principal,
+        created=now(),
+        expires=None if data.expires is None else as_utc(data.expires),
+    )
+    registry.add_key(key, author)
+    return CreatedKey(key=_view(key), token=token)
+
+
+@get("/admin/keys", opt=_ADMINS, sync_to_thread=True)
+def list_keys(registry: Registry) -> list[KeyView]:
+    """List all keys, revoked ones included."""
+    return [_view(key) for key in registry.store.api_keys()]
+
+
+@delete("/admin/keys/{key_id:str}", opt=_ADMINS, status_code=200, sync_to_thread=True)
+def revoke_key(request: Request[Any, Any, Any], registry: Registry, key_id: KeyId) -> KeyView:
+    """End a key; every worker refuses it within a second."""
+    return _view(registry.revoke_key(key_id, author_of(request)))
+
+
+def _view(key: Key) -> KeyView:
+    return KeyView(
+        id=key.id,
+        name=key.name,
+        roles=key.roles,
+        author=key.author,
+        created=key.created,
+        expires=key.expires,
+        revoked=key.revoked,
+    )

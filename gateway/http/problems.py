@@ -1,0 +1,162 @@
+"""The only table from errors to status codes, and the one JSON shape of every error.
+
+The shape has the members of RFC 9457, `code` for machines, `error` with the same sentence for
+clients of the Open Inference Protocol, which read nothing else, and `violations` where the input is
+at fault.
+"""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from msgspec import Struct
+
+from gateway.errors import GatewayError, MethodNotAllowed
+from gateway.logs import logger
+from gateway.protocol.refusal import SENTENCES, Refusal, Violation
+from registry.errors import RegistryError
+
+INTERNAL = "internal-error"
+_RETRY_AFTER_S = "1"
+
+STATUSES: dict[str, int] = {
+    **dict.fromkeys(SENTENCES, 400),
+    "bad-request": 400,
+    "invalid-request": 400,
+    "input-not-accepted": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not-found": 404,
+    "method-not-allowed": 405,
+    "request-timeout": 408,
+    "conflict": 409,
+    "already-champion": 409,
+    "nothing-to-roll-back-to": 409,
+    "version-in-use": 409,
+    "version-retired": 409,
+    "body-too-large": 413,
+    "unsupported-encoding": 415,
+    "rejected": 422,
+    INTERNAL: 500,
+    "damaged": 500,
+    "gateway-error": 500,
+    "model-failed": 500,
+    "registry-error": 500,
+    "journal-broken": 503,
+    "journal-unavailable": 503,
+    "model-timeout": 503,
+    "overloaded": 503,
+    "store-incompatible": 503,
+    "store-unavailable": 503,
+}
+_TITLES = {
+    400: "Bad request",
+    401: "Unauthenticated",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    408: "Request timeout",
+    409: "Conflict",
+    413: "Content too large",
+    415: "Unsupported media type",
+    422: "Unprocessable content",
+    500: "Internal error",
+    503: "Service unavailable",
+}
+# What the framework itself refuses, by its status code.
+_FRAMEWORK_CODES = {
+    400: Refusal("bad-request", "The request is not what this route takes."),
+    404: Refusal("not-found", "There is nothing at this address."),
+    405: Refusal("method-not-allowed", "This route does not take this method."),
+    413: Refusal("body-too-large", "The body is larger than what is accepted here."),
+    415: Refusal("unsupported-encoding", "This route does not read a body of this type."),
+}
+# Faults of a body that the framework's decoder lets through.
+_UNREADABLE = (UnicodeDecodeError, RecursionError)
+
+
+class Problem(Struct, kw_only=True, omit_defaults=True):
+    """The body of every answer that is not a success."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    error: str
+    violations: tuple[Violation, ...] = ()
+    check: str | None = None
+    record_id: str | None = None
+
+
+class Reply(Struct, frozen=True):
+    """An error as it goes on the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def reply_to(
+    refusal: Refusal, path: str, *, record_id: str | None = None, check: str | None = None
+) -> Reply:
+    """Put a refusal into the one shape, with the headers its status asks for."""
+    status = STATUSES[refusal.code]
+    problem = Problem(
+        type=f"/problems/{refusal.code}",
+        title=_TITLES[status],
+        status=status,
+        detail=refusal.detail,
+        code=refusal.code,
+        error=refusal.detail,
+        violations=refusal.violations,
+        check=check,
+        record_id=record_id,
+    )
+    # Clients of the protocol read the error only under this exact content type.
+    is_protocol = path == "/v2" or path.startswith("/v2/")
+    headers = {"content-type": "application/json" if is_protocol else "application/problem+json"}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if status == 503:
+        headers["retry-after"] = _RETRY_AFTER_S
+    if record_id is not None:
+        headers["x-record-id"] = record_id
+    return Reply(status, headers, msgspec.json.encode(problem))
+
+
+def reply_to_error(error: Exception, path: str) -> Reply:
+    """Put any exception into the one shape; one that nobody foresaw is logged and tells nothing."""
+    if isinstance(error, RegistryError | GatewayError):
+        reply = reply_to(
+            Refusal(error.slug, str(error)), path, check=getattr(error, "check", None)
+        )
+        if isinstance(error, MethodNotAllowed):
+            reply.headers["allow"] = error.allowed
+        return reply
+    if isinstance(error, HTTPException) and error.status_code in _FRAMEWORK_CODES:
+        reply = reply_to(_FRAMEWORK_CODES[error.status_code], path)
+        reply.headers.update(_allow(error))
+        return reply
+    if isinstance(error, _UNREADABLE):
+        return reply_to(Refusal("malformed-json", SENTENCES["malformed-json"]), path)
+    logger.error("unforeseen_error", path=path, exc_info=error)
+    return reply_to(Refusal(INTERNAL, "The gateway failed; the fault is in its log."), path)
+
+
+def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer for Litestar, whatever a handler or the framework raised."""
+    reply = reply_to_error(error, request.url.path)
+    headers = dict(reply.headers)
+    return Response(
+        reply.body,
+        status_code=reply.status,
+        media_type=headers.pop("content-type"),
+        headers=headers,
+    )
+
+
+def _allow(error: HTTPException) -> dict[str, str]:
+    headers = error.headers or {}
+    return {name.lower(): value for name, value in headers.items() if name.lower() == "allow"}

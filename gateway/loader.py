@@ -1,0 +1,146 @@
+"""Follows the store: builds and warms the next roster beside the present one, then swaps it in.
+
+A version that cannot be loaded never takes anything away: what answered before goes on answering.
+"""
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from gateway.contract import compile_contract
+from gateway.errors import GatewayError
+from gateway.logs import logger
+from gateway.roster import Roster, ServedModel, ServedVersion
+from gateway.runtime import Runner, Watchdog
+from gateway.security import Keyring
+from registry.errors import RegistryError
+from registry.lifecycle import champions
+from registry.records import CHAMPION, Version, WorkerStatus
+from registry.registry import Registry
+
+EMPTY_ROSTER = Roster(generation=-1, models={}, keyring=Keyring(()), failures={})
+_RETRY_S = 5.0
+
+
+class Loader:
+    """Keeps `roster` at the newest generation of the store that could be loaded."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        registry: Registry,
+        watchdog: Watchdog,
+        executor: ThreadPoolExecutor,
+        poll_s: float,
+    ) -> None:
+        self.roster = EMPTY_ROSTER
+        self._worker = worker
+        self._registry = registry
+        self._watchdog = watchdog
+        self._executor = executor
+        self._poll_s = poll_s
+
+    async def load(self) -> None:
+        """Bring the roster to the store's present generation, and tell the store that it is."""
+        roster = await asyncio.to_thread(self._build, self.roster)
+        self.roster = roster
+        status = WorkerStatus(
+            worker=self._worker,
+            pid=os.getpid(),
+            generation=roster.generation,
+            failures=dict(roster.failures),
+        )
+        await asyncio.to_thread(self._registry.store.report_worker, status)
+
+    async def follow(self) -> None:
+        """Load each new generation within a poll and its loading time; never returns.
+
+        Versions that could not be loaded are tried again every few seconds.
+        """
+        loop = asyncio.get_running_loop()
+        retry_at = loop.time() + _RETRY_S
+        while True:
+            await asyncio.sleep(self._poll_s)
+            try:
+                generation = await asyncio.to_thread(self._registry.store.generation)
+                is_retry = bool(self.roster.failures) and loop.time() > retry_at
+                if generation != self.roster.generation or is_retry:
+                    retry_at = loop.time() + _RETRY_S
+                    await self.load()
+            except RegistryError as error:
+                logger.warning("store_not_followed", error=error.slug, detail=str(error))
+
+    def _build(self, present: Roster) -> Roster:
+        with self._registry.store.snapshot() as view:
+            generation = view.generation()
+            keyring = Keyring(view.api_keys())
+            wanted = {
+                model: _wanted_versions(
+                    view.versions(model),
+                    view.aliases(model),
+                    champions([c for c in view.alias_changes(model) if c.alias == CHAMPION]),
+                )
+                for model in view.models()
+            }
+        failures: dict[str, str] = {}
+        models = {
+            model: self._build_model(present.models.get(model), versions, champion, failures)
+            for model, (versions, champion) in wanted.items()
+            if versions
+        }
+        return Roster(generation=generation, models=models, keyring=keyring, failures=failures)
+
+    def _build_model(
+        self,
+        present: ServedModel | None,
+        wanted: list[Version],
+        champion: int | None,
+        failures: dict[str, str],
+    ) -> ServedModel:
+        versions: dict[int, ServedVersion] = {}
+        for version in wanted:
+            loaded = present.versions.get(version.number) if present else None
+            try:
+                versions[version.number] = loaded or self._load_version(version)
+            except (RegistryError, GatewayError) as error:
+                failures[f"{version.model}/{version.number}"] = str(error)
+                logger.error(
+                    "version_not_loaded",
+                    model=version.model,
+                    version=version.number,
+                    error=error.slug,
+                    detail=str(error),
+                )
+        served = versions.get(champion) if champion is not None else None
+        if served is None and champion is not None and present is not None:
+            served = present.champion
+        return ServedModel(champion=served, versions=versions)
+
+    def _load_version(self, version: Version) -> ServedVersion:
+        manifest = self._registry.manifest(version)
+        runner = Runner(
+            model=version.model,
+            version=version.number,
+            artifact=self._registry.artifacts.read(version.artifact),
+            signature=manifest.signature,
+            watchdog=self._watchdog,
+            executor=self._executor,
+        )
+        return ServedVersion(
+            model=version.model,
+            number=version.number,
+            artifact=version.artifact,
+            manifest=version.manifest,
+            signature=manifest.signature,
+            checker=compile_contract(manifest.signature, manifest.contract),
+            runner=runner,
+        )
+
+
+def _wanted_versions(
+    versions: list[Version], aliases: dict[str, int], champion_stack: list[int]
+) -> tuple[list[Version], int | None]:
+    """Choose what to keep loaded: all that an alias names, and the champion to roll back to."""
+    numbers = set(aliases.values()) | set(champion_stack[-2:])
+    return [v for v in versions if v.number in numbers], aliases.get(CHAMPION)

@@ -1,0 +1,213 @@
+"""The request path: one call in, one reply out, and no reply without its record.
+
+Knows no transport. A call without a valid key and a call beyond what the worker holds are refused
+before they cost anything, and are counted and logged instead of recorded: whoever has no key must
+not be able to fill the log.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from gateway.contract import Findings
+from gateway.errors import (
+    Forbidden,
+    GatewayError,
+    InputNotAccepted,
+    NotServed,
+    Overloaded,
+    Unauthenticated,
+)
+from gateway.journal import Journal
+from gateway.protocol.json_form import decode_request, encode_response
+from gateway.protocol.messages import InferRequest, Parameter
+from gateway.protocol.refusal import Refusal, label, refuse_for
+from gateway.roster import Roster, ServedVersion
+from gateway.security import Keyring, Role, bearer_token
+from registry.audit.entry import (
+    Entry,
+    Payload,
+    commit,
+    encode_record,
+    new_record_id,
+    new_salt,
+    now_ns,
+)
+from registry.errors import clip
+from registry.records import AuditRecord, Key, Kind, Lane, Outcome
+from registry.session import runtime_id
+from registry.tensors import Tensor, encode_tensors
+
+_INVOKERS = frozenset({Role.INVOKER})
+# Faults that the caller can mend; every other one is the gateway's or the model's.
+_CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted)
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One inference request as a transport hands it over."""
+
+    model: str
+    version: str | None
+    body: bytes
+    authorization: str | None
+    source: str | None
+
+
+class Answer(Struct, frozen=True):
+    """The outputs, encoded, and the record that proves them."""
+
+    record_id: str
+    body: bytes
+
+
+class Denial(Struct, frozen=True):
+    """Why there are no outputs, and the record that says so."""
+
+    record_id: str
+    refusal: Refusal
+
+
+class _Case:
+    """What is known of a call so far; whatever happens, its record tells this."""
+
+    __slots__ = ("call", "findings", "key", "lane", "outputs", "request", "served")
+
+    def __init__(self, call: Call, key: Key) -> None:
+        self.call = call
+        self.key = key
+        self.served: ServedVersion | None = None
+        self.lane: Lane | None = None
+        self.request: InferRequest | None = None
+        self.findings = Findings.NONE
+        self.outputs: dict[str, Tensor] | None = None
+
+
+class Pipeline:
+    """Answers inference calls from the roster, each with a durable record."""
+
+    def __init__(
+        self, *, roster: Callable[[], Roster], journal: Journal, in_flight_limit: int
+    ) -> None:
+        self._roster = roster
+        self._journal = journal
+        self._limit = in_flight_limit
+        self._in_flight = 0
+
+    async def infer(self, call: Call) -> Answer | Denial:
+        """Answer a call, or say why not; its record is on disk when this returns.
+
+        Raises Unauthenticated, Overloaded, and JournalUnavailable or JournalBroken where no record
+        could be made durable: then nothing is answered.
+        """
+        started = time.perf_counter()
+        roster = self._roster()
+        key = authenticate(roster.keyring, call.authorization)
+        if self._in_flight >= self._limit:
+            raise Overloaded(self._limit)
+        self._in_flight += 1
+        try:
+            case = _Case(call, key)
+            refusal, outcome = await self._decide(case, roster)
+            record_id = await self._record(case, refusal, outcome, started)
+        finally:
+            self._in_flight -= 1
+        if refusal is not None:
+            return Denial(record_id, refusal)
+        return Answer(record_id, _encode(case, record_id))
+
+    async def _decide(self, case: _Case, roster: Roster) -> tuple[Refusal | None, Outcome]:
+        try:
+            refusal = await self._attempt(case, roster)
+        except _CALLERS_FAULTS as fault:
+            return Refusal(fault.slug, str(fault)), Outcome.REFUSED
+        except GatewayError as fault:
+            return Refusal(fault.slug, str(fault)), Outcome.FAILED
+        return refusal, Outcome.ANSWERED if refusal is None else Outcome.REFUSED
+
+    async def _attempt(self, case: _Case, roster: Roster) -> Refusal | None:
+        authorise(case.key, _INVOKERS)
+        case.served, case.lane = roster.choose(case.call.model, case.call.version)
+        request = decode_request(case.call.body, case.served.signature)
+        if isinstance(request, Refusal):
+            return request
+        case.request = request
+        case.findings = case.served.checker.check(request.tensors)
+        if case.findings.rejected:
+            return refuse_for(case.findings.rejected, case.findings.rejected_total)
+        case.outputs = await case.served.runner.run(request.tensors, request.rows, request.outputs)
+        return None
+
+    async def _record(
+        self, case: _Case, refusal: Refusal | None, outcome: Outcome, started: float
+    ) -> str:
+        """Return the id of the case's record once it is on disk."""
+        time_ns = now_ns()
+        payload = _payload(case)
+        served, request, findings = case.served, case.request, case.findings
+        record = AuditRecord(
+            id=new_record_id(time_ns),
+            kind=Kind.INFERENCE,
+            time=str(time_ns),
+            outcome=outcome,
+            principal=case.key.id,
+            source=case.call.source,
+            request_id=None if request is None else request.id,
+            model=None if served is None else served.model,
+            version=None if served is None else served.number,
+            digest=None if served is None else served.artifact,
+            manifest=None if served is None else served.manifest,
+            runtime=None if case.outputs is None else runtime_id(),
+            lane=case.lane,
+            rows=None if request is None else request.rows,
+            error=None if refusal is None else refusal.code,
+            latency_us=int((time.perf_counter() - started) * 1e6),
+            input=None if payload is None else commit(payload.salt, payload.input),
+            output=None if case.outputs is None else commit(payload.salt, payload.output),
+            subject=clip(case.call.model) if served is None else None,
+            violations=() if refusal is None else tuple(map(label, refusal.violations)),
+            flags=tuple(map(label, findings.flagged)),
+            observed=tuple(map(label, findings.observed)),
+        )
+        await self._journal.append(Entry(encode_record(record), payload))
+        return record.id
+
+
+def authenticate(keyring: Keyring, authorization: str | None) -> Key:
+    """Return the key that a request brings. Raises Unauthenticated."""
+    token = bearer_token(authorization)
+    key = None if token is None else keyring.find(token, datetime.now(UTC))
+    if key is None:
+        raise Unauthenticated
+    return key
+
+
+def authorise(key: Key, roles: frozenset[Role]) -> None:
+    """Let a key pass that has one of the roles. Raises Forbidden."""
+    if roles.isdisjoint(key.roles):
+        raise Forbidden(frozenset(str(role) for role in roles))
+
+
+def _payload(case: _Case) -> Payload | None:
+    if case.request is None:
+        return None
+    outputs = b"" if case.outputs is None else encode_tensors(case.outputs)
+    return Payload(new_salt(), encode_tensors(case.request.tensors), outputs)
+
+
+def _encode(case: _Case, record_id: str) -> bytes:
+    assert case.served is not None
+    assert case.request is not None
+    assert case.lane is not None
+    assert case.outputs is not None
+    parameters: dict[str, Parameter] = {"record_id": record_id, "lane": case.lane.value}
+    if case.findings.flagged:
+        parameters["flags"] = ", ".join(map(label, case.findings.flagged))
+    return encode_response(
+        case.served.model,
+        str(case.served.number),
+        case.request.id,
+        parameters,
+        case.outputs,
+    )

@@ -1,0 +1,61 @@
+"""What a worker serves now: an immutable set of loaded versions, replaced in one assignment."""
+
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gateway.contract import Checker
+from gateway.errors import NotServed
+from gateway.runtime import Runner
+from gateway.security import Keyring
+from registry.records import Lane, Signature
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
+
+class ServedVersion(Struct, frozen=True, kw_only=True):
+    """One loaded and warmed version with all that a request to it needs."""
+
+    model: str
+    number: int
+    artifact: str
+    manifest: str
+    signature: Signature
+    checker: Checker
+    runner: Runner
+
+
+class ServedModel(Struct, frozen=True, kw_only=True):
+    """The versions of a model that answer: those that an alias names, and the last champion."""
+
+    champion: ServedVersion | None
+    versions: Mapping[int, ServedVersion]
+
+
+class Roster(Struct, frozen=True, kw_only=True):
+    """All that a worker obeys, as of one generation of the store."""
+
+    generation: int
+    models: Mapping[str, ServedModel]
+    keyring: Keyring
+    failures: Mapping[str, str]
+
+    def model(self, name: str) -> ServedModel:
+        """Find a model that answers. Raises NotServed."""
+        found = self.models.get(name)
+        if found is None:
+            raise NotServed(name)
+        return found
+
+    def choose(self, name: str, version: str | None) -> tuple[ServedVersion, Lane]:
+        """Find the version a request meets, and the lane. Raises NotServed."""
+        model = self.model(name)
+        if version is None:
+            if model.champion is None:
+                raise NotServed(name)
+            return model.champion, Lane.CHAMPION
+        served = model.versions.get(int(version)) if _VERSION.fullmatch(version) else None
+        if served is None:
+            raise NotServed(name, version)
+        return served, Lane.PINNED

@@ -1,0 +1,88 @@
+"""Who may do what: API keys and roles. Decisions only; the registry stores the keys."""
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+
+from registry.errors import InvalidRequest
+from registry.records import Key
+
+_PREFIX = "gw_"
+_SECRET_BYTES = 32
+
+
+class Role(StrEnum):
+    """What a key may be used for; a key has the rights of its roles and no others."""
+
+    INVOKER = "invoker"  # ask a model for inference, post its ground truth
+    VIEWER = "viewer"  # read models, versions and their history
+    PUBLISHER = "publisher"  # publish versions
+    DEPLOYER = "deployer"  # promote, roll back, run rollouts
+    APPROVER = "approver"  # approve or reject promotions that others asked for
+    AUDITOR = "auditor"  # query, export and replay audit records
+    ADMIN = "admin"  # make and revoke keys
+
+
+class Keyring:
+    """The keys that are not revoked, found by the digest of their secret."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._keys = {key.digest: key for key in keys if key.revoked is None}
+
+    def find(self, token: str, now: datetime) -> Key | None:
+        """Return the key of a token, or None where it is unknown, revoked or expired.
+
+        The token's digest is looked up, so the time taken tells nothing about any secret.
+        """
+        key = self._keys.get(_digest(token))
+        if key is None or (key.expires is not None and key.expires <= now):
+            return None
+        return key
+
+
+def bearer_token(authorization: str | None) -> str | None:
+    """Take the token out of an `Authorization` header (RFC 6750, section 2.1).
+
+    >>> bearer_token("Bearer gw_abc")
+    'gw_abc'
+    """
+    if authorization is None or authorization[:7].lower() != "bearer ":
+        return None
+    return authorization[7:].strip() or None
+
+
+def make_key(
+    *,
+    name: str,
+    roles: Iterable[str],
+    author: str,
+    created: datetime,
+    expires: datetime | None = None,
+) -> tuple[Key, str]:
+    """Make a key and its token; the token exists nowhere else and cannot be found again.
+
+    Raises InvalidRequest for unknown or no roles, and for an expiry that is past.
+    """
+    unknown = sorted(set(roles) - set(Role))
+    if unknown or not roles:
+        raise InvalidRequest("roles", f"Choose at least one role of: {', '.join(Role)}.")
+    if expires is not None and expires <= created:
+        raise InvalidRequest("expires", "The key would have expired already.")
+    token = _PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    key = Key(
+        id=f"key-{secrets.token_hex(6)}",
+        name=name,
+        digest=_digest(token),
+        roles=tuple(sorted(set(roles))),
+        author=author,
+        created=created,
+        expires=expires,
+        revoked=None,
+    )
+    return key, token
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,46 @@
+"""Everything an operator can set, in one value that is read once."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """How one gateway runs. Times are in seconds, sizes in bytes.
+
+    `body_limit` bounds one inference request, `upload_limit` one published file. `in_flight_limit`
+    is how many inference requests one worker holds before it answers that it is overloaded.
+    `run_deadline_s` ends a run of a model, `body_deadline_s` a request whose body does not arrive.
+    `poll_s` is how often workers look for changes and the controller for journal records.
+    """
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    body_limit: int = 16 << 20
+    upload_limit: int = 512 << 20
+    in_flight_limit: int = 1024
+    run_deadline_s: float = 10.0
+    body_deadline_s: float = 30.0
+    poll_s: float = 0.1
+    drain_s: float = 10.0
+
+    @property
+    def artifacts_dir(self) -> Path:
+        return self.data_dir / "artifacts"
+
+    @property
+    def journal_dir(self) -> Path:
+        return self.data_dir / "journal"
+
+
+def write_settings(settings: Settings) -> str:
+    """Write settings as JSON, for the command line of a process that obeys them too."""
+    return msgspec.json.encode(settings, enc_hook=str).decode()
+
+
+def read_settings(text: str) -> Settings:
+    """Read what `write_settings` wrote."""
+    return msgspec.json.decode(text, type=Settings, dec_hook=lambda kind, value: kind(value))

@@ -1,0 +1,131 @@
+"""Questions to the audit trail, answered from the store and from what the journal holds beyond it.
+
+A record is found as soon as its answer was received, integrated or not.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from registry.audit.entry import Entry, Payload, decode_record
+from registry.audit.segment import Group, list_segments, read_groups
+from registry.errors import PayloadNotFound, RecordNotFound
+from registry.records import AuditRecord, RecordFilter
+from registry.store import Reader, Store
+from registry.times import to_us
+
+MAX_LIMIT = 1_000
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """One record, its exact bytes, and its index in the log; None while it is not integrated."""
+
+    record: AuditRecord
+    leaf: bytes
+    index: int | None
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """Records, newest first, and the cursor of those that follow; None where none do."""
+
+    records: tuple[Found, ...]
+    cursor: str | None
+
+
+class AuditTrail:
+    """Everything recorded, by filter and by id."""
+
+    def __init__(self, store: Store, journal_dir: Path) -> None:
+        self._store = store
+        self._journal_dir = journal_dir
+
+    def find(self, wanted: RecordFilter, *, limit: int = 100, cursor: str | None = None) -> Page:
+        """Return the newest records that a filter accepts, at most `limit`, older than `cursor`.
+
+        Records written meanwhile are newer than every cursor, so that following cursors meets each
+        record that existed at the first page once.
+        """
+        limit = max(1, min(limit, MAX_LIMIT))
+        with self._view() as (view, tail):
+            stored = view.records(wanted, before=cursor, limit=limit + 1)
+            found = {
+                entry_record.id: Found(record=entry_record, leaf=leaf, index=None)
+                for leaf, entry_record in ((entry.leaf, decode_record(entry.leaf)) for entry in tail)
+                if accepts(wanted, entry_record) and (cursor is None or entry_record.id < cursor)
+            }
+            for index, leaf in stored:
+                record = decode_record(leaf)
+                found[record.id] = Found(record=record, leaf=leaf, index=index)
+        newest = [found[key] for key in sorted(found, reverse=True)[: limit + 1]]
+        more = len(newest) > limit
+        return Page(
+            records=tuple(newest[:limit]), cursor=newest[limit - 1].record.id if more else None
+        )
+
+    def record(self, record_id: str) -> Found:
+        """Return one record. Raises RecordNotFound."""
+        with self._view() as (view, tail):
+            stored = view.record(record_id)
+            if stored is not None:
+                index, leaf = stored
+                return Found(record=decode_record(leaf), leaf=leaf, index=index)
+            for entry in tail:
+                record = decode_record(entry.leaf)
+                if record.id == record_id:
+                    return Found(record=record, leaf=entry.leaf, index=None)
+        raise RecordNotFound(record_id)
+
+    def payload(self, record_id: str) -> Payload:
+        """Return input and output of one record. Raises RecordNotFound and PayloadNotFound."""
+        with self._view() as (view, tail):
+            if view.record(record_id) is not None:
+                payload = view.payload(record_id)
+            else:
+                payload = _payload_of(tail, record_id)
+        if payload is None:
+            raise PayloadNotFound(record_id)
+        return payload
+
+    @contextmanager
+    def _view(self) -> Iterator[tuple[Reader, Iterator[Entry]]]:
+        # The segments are opened before the store is looked at: one that goes meanwhile was
+        # integrated before the look, and its open descriptor outlives its name.
+        with ExitStack() as stack:
+            segments: dict[str, int] = {}
+            for path in list_segments(self._journal_dir):
+                try:
+                    segments[path.name] = os.open(path, os.O_RDONLY)
+                except FileNotFoundError:
+                    continue
+                stack.callback(os.close, segments[path.name])
+            view = stack.enter_context(self._store.snapshot())
+            yield view, _tail(segments, view.positions())
+
+
+def accepts(wanted: RecordFilter, record: AuditRecord) -> bool:
+    """Say whether a filter accepts a record; the store's query says the same in SQL."""
+    for name in ("model", "version", "lane", "kind", "principal", "outcome", "request_id"):
+        value = getattr(wanted, name)
+        if value is not None and value != getattr(record, name):
+            return False
+    time_ns = int(record.time)
+    if wanted.since is not None and time_ns < to_us(wanted.since) * 1000:
+        return False
+    return wanted.until is None or time_ns < to_us(wanted.until) * 1000
+
+
+def _tail(segments: dict[str, int], positions: dict[str, int]) -> Iterator[Entry]:
+    for name, descriptor in segments.items():
+        for part in read_groups(descriptor, positions.get(name, 0)):
+            if isinstance(part, Group):
+                yield from part.entries
+
+
+def _payload_of(tail: Iterator[Entry], record_id: str) -> Payload | None:
+    for entry in tail:
+        if decode_record(entry.leaf).id == record_id:
+            return entry.payload
+    raise RecordNotFound(record_id)

@@ -1,0 +1,87 @@
+"""What may become of a version and of the champion's alias: decisions only, no storage.
+
+Every state and every transition stands here and nowhere else.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from registry.errors import (
+    AlreadyChampion,
+    Conflict,
+    NothingToRollBackTo,
+    VersionInUse,
+    VersionRetired,
+)
+from registry.records import AliasCause, AliasChange, Version, VersionState
+
+
+class Step(StrEnum):
+    """What somebody can ask of a version."""
+
+    POINT = "point"  # let an alias name it
+    RETIRE = "retire"  # end it
+
+
+# A step that is not listed is refused and changes nothing.
+TRANSITIONS: dict[tuple[VersionState, Step], VersionState] = {
+    (VersionState.PUBLISHED, Step.POINT): VersionState.PUBLISHED,
+    (VersionState.PUBLISHED, Step.RETIRE): VersionState.RETIRED,
+}
+
+
+def advance(version: Version, step: Step, aliases: Sequence[str] = ()) -> VersionState:
+    """Return the state that follows `step`; a version that an alias names cannot be retired.
+
+    Raises VersionRetired and VersionInUse.
+    """
+    following = TRANSITIONS.get((version.state, step))
+    if following is None:
+        raise VersionRetired(version.model, version.number)
+    if following is VersionState.RETIRED and aliases:
+        raise VersionInUse(version.model, version.number, list(aliases))
+    return following
+
+
+def check_promotion(version: Version, champion: int | None) -> None:
+    """Accept a version as the next champion. Raises VersionRetired and AlreadyChampion."""
+    advance(version, Step.POINT)
+    if version.number == champion:
+        raise AlreadyChampion(version.model, version.number)
+
+
+def champions(history: Sequence[AliasChange]) -> list[int]:
+    """Return the champions that led to the present one, which stands last.
+
+    A promotion adds one; a rollback takes away all after the version it went back to. So rolling
+    back twice goes two versions back and never forward again.
+    """
+    stack: list[int] = []
+    for change in history:
+        if change.version is None:
+            stack.clear()
+        elif change.cause is AliasCause.ROLL_BACK:
+            del stack[_last_index(stack, change.version) + 1 :]
+        else:
+            stack.append(change.version)
+    return stack
+
+
+def rollback_target(
+    model: str, history: Sequence[AliasChange], retired: frozenset[int], wanted: int | None
+) -> int:
+    """Choose the earlier champion to go back to: the latest not retired, or the one wanted.
+
+    Raises NothingToRollBackTo where there is none.
+    """
+    earlier = [number for number in champions(history)[:-1] if number not in retired]
+    if not earlier or (wanted is not None and wanted not in earlier):
+        raise NothingToRollBackTo(model, wanted)
+    return earlier[-1] if wanted is None else wanted
+
+
+def _last_index(stack: list[int], number: int) -> int:
+    for index in range(len(stack) - 1, -1, -1):
+        if stack[index] == number:
+            return index
+    raise Conflict(f"The history rolls back to version {number}, which was not champion before.")

@@ -1,0 +1,330 @@
+"""The registry's verbs. Each is one decision and one transaction that contains its audit record."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from registry import lifecycle
+from registry.admission.admit import admit
+from registry.artifacts import Artifacts
+from registry.audit.entry import new_record_id
+from registry.errors import (
+    AliasNotFound,
+    InvalidRequest,
+    KeyNotFound,
+    ModelNotFound,
+    VersionNotFound,
+)
+from registry.records import (
+    CHAMPION,
+    RESERVED_MODEL_NAMES,
+    AliasCause,
+    AliasChange,
+    AuditRecord,
+    Draft,
+    Key,
+    Kind,
+    Manifest,
+    Name,
+    Outcome,
+    Reason,
+    Version,
+    VersionState,
+    to_json,
+)
+from registry.rules import check_rules
+from registry.store import Reader, Store, Transaction
+from registry.times import now, to_us
+
+Clock = Callable[[], datetime]
+
+
+class Author(Struct, frozen=True, kw_only=True):
+    """Who asks for a change, and from where."""
+
+    principal: str
+    source: str | None = None
+
+
+class LiveVersion(Struct, frozen=True, kw_only=True):
+    """What an alias named at a time, and the change that made it so."""
+
+    version: int | None
+    change: AliasChange | None
+
+
+class Registry:
+    """Publishes, promotes, rolls back and ends versions, over a store and a folder of artifacts."""
+
+    def __init__(self, store: Store, artifacts: Artifacts, clock: Clock = now) -> None:
+        self.store = store
+        self.artifacts = artifacts
+        self._clock = clock
+
+    def publish(self, model: str, artifact: bytes, draft: Draft, author: Author) -> Version:
+        """Make an admitted file the next version of a model; it is not live until promoted.
+
+        Raises Rejected with the check that the file or its contract failed, and InvalidRequest.
+        """
+        _check("model", model, Name)
+        if model in RESERVED_MODEL_NAMES:
+            raise InvalidRequest("model", f"The name {model!r} is reserved by the protocol.")
+        signature, certificate = admit(artifact)
+        check_rules(signature, draft.contract)
+        manifest = Manifest(
+            artifact=self.artifacts.put(artifact),
+            signature=signature,
+            contract=draft.contract,
+            reference=draft.reference,
+            lineage=draft.lineage,
+            description=draft.description,
+            parity=draft.parity,
+            certificate=certificate,
+        )
+        manifest_digest = self.artifacts.put(to_json(manifest))
+        with self.store.write() as tx:
+            version = Version(
+                model=model,
+                number=len(tx.versions(model)) + 1,
+                artifact=manifest.artifact,
+                manifest=manifest_digest,
+                state=VersionState.PUBLISHED,
+                author=author.principal,
+                created=self._clock(),
+            )
+            tx.add_version(version)
+            self._record(tx, "publish", author, version.created, version=version)
+        return version
+
+    def promote(self, model: str, number: int, reason: str, author: Author) -> AliasChange:
+        """Make a version the champion. Raises AlreadyChampion, VersionRetired, VersionNotFound."""
+        _check("reason", reason, Reason)
+        with self.store.write() as tx:
+            version = _version(tx, model, number)
+            champion = tx.aliases(model).get(CHAMPION)
+            lifecycle.check_promotion(version, champion)
+            return self._move_alias(
+                tx,
+                AliasCause.PROMOTE,
+                author,
+                model=model,
+                alias=CHAMPION,
+                version=version,
+                reason=reason,
+            )
+
+    def roll_back(
+        self, model: str, reason: str, author: Author, number: int | None = None
+    ) -> AliasChange:
+        """Move the champion back to an earlier one, at once. Raises NothingToRollBackTo."""
+        _check("reason", reason, Reason)
+        with self.store.write() as tx:
+            versions = _versions(tx, model)
+            retired = frozenset(v.number for v in versions if v.state is VersionState.RETIRED)
+            history = [c for c in tx.alias_changes(model) if c.alias == CHAMPION]
+            target = lifecycle.rollback_target(model, history, retired, number)
+            return self._move_alias(
+                tx,
+                AliasCause.ROLL_BACK,
+                author,
+                model=model,
+                alias=CHAMPION,
+                version=_version(tx, model, target),
+                reason=reason,
+            )
+
+    def point_alias(
+        self, model: str, alias: str, number: int, reason: str, author: Author
+    ) -> AliasChange:
+        """Let an alias of the user's own name a version; `champion` moves by promotion alone."""
+        _check("alias", alias, Name)
+        _check("reason", reason, Reason)
+        _refuse_champion(alias)
+        with self.store.write() as tx:
+            version = _version(tx, model, number)
+            lifecycle.advance(version, lifecycle.Step.POINT)
+            return self._move_alias(
+                tx,
+                AliasCause.POINT,
+                author,
+                model=model,
+                alias=alias,
+                version=version,
+                reason=reason,
+            )
+
+    def remove_alias(self, model: str, alias: str, reason: str, author: Author) -> AliasChange:
+        """Let an alias name nothing any more. Raises AliasNotFound."""
+        _check("reason", reason, Reason)
+        _refuse_champion(alias)
+        with self.store.write() as tx:
+            _versions(tx, model)
+            if alias not in tx.aliases(model):
+                raise AliasNotFound(model, alias)
+            return self._move_alias(
+                tx,
+                AliasCause.REMOVE,
+                author,
+                model=model,
+                alias=alias,
+                version=None,
+                reason=reason,
+            )
+
+    def retire(self, model: str, number: int, reason: str, author: Author) -> Version:
+        """End a version that no alias names. Raises VersionInUse and VersionRetired."""
+        _check("reason", reason, Reason)
+        with self.store.write() as tx:
+            version = _version(tx, model, number)
+            names = [alias for alias, named in tx.aliases(model).items() if named == number]
+            state = lifecycle.advance(version, lifecycle.Step.RETIRE, names)
+            tx.set_state(model, number, state)
+            self._record(tx, "retire", author, self._clock(), version=version, reason=reason)
+            return msgspec.structs.replace(version, state=state)
+
+    def live_at(self, model: str, at: datetime, alias: str = CHAMPION) -> LiveVersion:
+        """Say what an alias named at a time, and who had set it and why."""
+        with self.store.snapshot() as view:
+            _versions(view, model)
+            changes = [
+                change
+                for change in view.alias_changes(model)
+                if change.alias == alias and change.at <= at
+            ]
+        if not changes:
+            return LiveVersion(version=None, change=None)
+        return LiveVersion(version=changes[-1].version, change=changes[-1])
+
+    def versions(self, model: str) -> list[Version]:
+        """Return a model's versions by number. Raises ModelNotFound."""
+        return _versions(self.store, model)
+
+    def version(self, model: str, number: int) -> Version:
+        """Return one version. Raises ModelNotFound and VersionNotFound."""
+        return _version(self.store, model, number)
+
+    def manifest(self, version: Version) -> Manifest:
+        """Read the manifest of a version, checked against its digest."""
+        return msgspec.json.decode(self.artifacts.read(version.manifest), type=Manifest)
+
+    def add_key(self, key: Key, author: Author) -> None:
+        """Store a new key."""
+        with self.store.write() as tx:
+            tx.add_key(key)
+            self._record(tx, "key.create", author, key.created, subject=key.id)
+
+    def revoke_key(self, key_id: str, author: Author) -> Key:
+        """End a key; revoking it again changes nothing. Raises KeyNotFound."""
+        with self.store.write() as tx:
+            key = next((key for key in tx.api_keys() if key.id == key_id), None)
+            if key is None:
+                raise KeyNotFound(key_id)
+            if key.revoked is not None:
+                return key
+            at = self._clock()
+            tx.revoke_key(key_id, at)
+            self._record(tx, "key.revoke", author, at, subject=key_id)
+            return msgspec.structs.replace(key, revoked=at)
+
+    def _move_alias(
+        self,
+        tx: Transaction,
+        cause: AliasCause,
+        author: Author,
+        *,
+        model: str,
+        alias: str,
+        version: Version | None,
+        reason: str,
+    ) -> AliasChange:
+        at = self._clock()
+        record = self._record(
+            tx,
+            cause.value,
+            author,
+            at,
+            model=model,
+            version=version,
+            alias=alias,
+            previous=tx.aliases(model).get(alias),
+            reason=reason,
+        )
+        change = AliasChange(
+            model=model,
+            alias=alias,
+            version=None if version is None else version.number,
+            cause=cause,
+            at=at,
+            principal=author.principal,
+            reason=reason,
+            record_id=record.id,
+        )
+        tx.add_alias_change(change)
+        return change
+
+    def _record(
+        self,
+        tx: Transaction,
+        action: str,
+        author: Author,
+        at: datetime,
+        *,
+        version: Version | None = None,
+        model: str | None = None,
+        **details: Any,
+    ) -> AuditRecord:
+        time_ns = to_us(at) * 1000
+        record = AuditRecord(
+            id=new_record_id(time_ns),
+            kind=Kind.ADMIN,
+            time=str(time_ns),
+            outcome=Outcome.DONE,
+            action=action,
+            principal=author.principal,
+            source=author.source,
+            model=model if version is None else version.model,
+            version=None if version is None else version.number,
+            digest=None if version is None else version.artifact,
+            manifest=None if version is None else version.manifest,
+            **details,
+        )
+        tx.append(record)
+        return record
+
+
+def _versions(view: Reader, model: str) -> list[Version]:
+    versions = view.versions(model)
+    if not versions:
+        raise ModelNotFound(model)
+    return versions
+
+
+def _version(view: Reader, model: str, number: int) -> Version:
+    version = view.version(model, number)
+    if version is None:
+        _versions(view, model)
+        raise VersionNotFound(model, number)
+    return version
+
+
+def _refuse_champion(alias: str) -> None:
+    if alias == CHAMPION:
+        raise InvalidRequest("alias", "The champion moves by promotion and rollback alone.")
+
+
+def _check(field: str, value: str, kind: Any) -> None:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(field, _RULES[field]) from error
+
+
+_NAME_RULE = "begins with a letter or digit and has up to 128 letters, digits, '-', '_' and '.'."
+_RULES = {
+    "model": f"A model's name {_NAME_RULE}",
+    "alias": f"An alias {_NAME_RULE}",
+    "reason": "A reason of 1 to 1,000 characters is needed.",
+}

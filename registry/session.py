@@ -1,0 +1,97 @@
+"""The only importer of onnxruntime: one way to make a session, for admission, parity and serving.
+
+What admission tested is therefore what serves, and what served can be replayed.
+"""
+
+import hashlib
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+# onnxruntime writes a device id and an event store into the user's cache folder unless this is set
+# before the import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort
+from onnxruntime import InferenceSession, RunOptions
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+
+from registry.errors import Rejected
+from registry.records import Signature, TensorSpec
+from registry.tensors import ONNX_TYPES
+
+__all__ = [
+    "InferenceSession",
+    "InvalidArgument",
+    "RunOptions",
+    "open_session",
+    "read_signature",
+    "runtime_id",
+]
+
+_FATAL_ONLY = 4
+
+
+def open_session(artifact: bytes) -> InferenceSession:
+    """Load an ONNX model from its bytes, on one thread, so that batch size changes no bit.
+
+    Raises Rejected where onnxruntime refuses the bytes.
+    """
+    options = ort.SessionOptions()
+    # One thread: answers do not depend on how work was divided, and onnxruntime keeps the
+    # process's own thread affinity.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL_ONLY
+    try:
+        return InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise Rejected("load", "onnxruntime cannot load this file as a model.") from error
+
+
+def read_signature(session: InferenceSession) -> Signature:
+    """Read names, datatypes and shapes; a dimension without a fixed size becomes -1.
+
+    Raises Rejected for an input or output that is no tensor of a datatype of the protocol.
+    """
+    return Signature(
+        inputs=tuple(_spec("input", node) for node in session.get_inputs()),
+        outputs=tuple(_spec("output", node) for node in session.get_outputs()),
+    )
+
+
+def _spec(role: str, node: ort.NodeArg) -> TensorSpec:
+    datatype = ONNX_TYPES.get(node.type)
+    if datatype is None:
+        remedy = (
+            " Convert with the option zipmap=False to get a tensor."
+            if node.type.startswith("seq(map(")
+            else ""
+        )
+        raise Rejected(
+            "signature",
+            f"The {role} {node.name!r} is a {node.type}, which the protocol cannot carry.{remedy}",
+        )
+    shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
+    return TensorSpec(name=node.name, datatype=datatype, shape=shape)
+
+
+@cache
+def runtime_id() -> str:
+    """Name what the bits of an answer depend on beside the artifact and the input.
+
+    That is the runtime's version, its provider, threads and optimisation level, and the features of
+    the processor.
+    """
+    return f"onnxruntime-{ort.__version__}/cpu/threads=1/opt=all/{_processor_id()}"
+
+
+def _processor_id() -> str:
+    features = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    digest = hashlib.sha256(" ".join(sorted(features.split())).encode()).hexdigest()
+    return f"{platform.machine()}-{digest[:12]}"

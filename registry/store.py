@@ -1,0 +1,141 @@
+"""The contract of a store: few verbs, each with its guarantee, and `open_store` to get one.
+
+Whoever implements it passes `tests/contracts/test_store.py`. Every verb raises StoreUnavailable
+where the database cannot answer; nothing was changed then.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from registry.audit.entry import Entry, Payload
+from registry.records import (
+    AliasChange,
+    AuditRecord,
+    Key,
+    RecordFilter,
+    Version,
+    VersionState,
+    WorkerStatus,
+)
+from registry.stores.sqlite import SqliteStore
+
+
+class Reader(Protocol):
+    """What can be asked of a store, and inside one of its transactions."""
+
+    def generation(self) -> int:
+        """Return a number that grows with every change of versions, aliases or keys."""
+        ...
+
+    def models(self) -> list[str]:
+        """Return the names of all models, sorted."""
+        ...
+
+    def versions(self, model: str) -> list[Version]:
+        """Return the versions of a model by number; none where there is no such model."""
+        ...
+
+    def version(self, model: str, number: int) -> Version | None:
+        """Return one version, or None."""
+        ...
+
+    def alias_changes(self, model: str) -> list[AliasChange]:
+        """Return the whole history of a model's aliases, oldest first."""
+        ...
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """Return what each alias of a model names now."""
+        ...
+
+    def api_keys(self) -> list[Key]:
+        """Return all keys, revoked ones included, oldest first."""
+        ...
+
+    def records(
+        self, wanted: RecordFilter, *, before: str | None, limit: int
+    ) -> list[tuple[int, bytes]]:
+        """Return (index, leaf) of integrated records, newest id first, with ids below `before`."""
+        ...
+
+    def record(self, record_id: str) -> tuple[int, bytes] | None:
+        """Return (index, leaf) of one integrated record, or None."""
+        ...
+
+    def payload(self, record_id: str) -> Payload | None:
+        """Return the payload of one integrated record, or None."""
+        ...
+
+    def positions(self) -> dict[str, int]:
+        """Return how far each journal segment has been integrated."""
+        ...
+
+    def workers(self) -> list[WorkerStatus]:
+        """Return what each running worker last said of itself."""
+        ...
+
+
+class Transaction(Reader, Protocol):
+    """Changes that take effect together, or not at all.
+
+    A transaction that changes versions, aliases or keys without a record is an error: it raises
+    RuntimeError when it would be committed, and nothing is changed.
+    """
+
+    def add_version(self, version: Version) -> None: ...
+
+    def set_state(self, model: str, number: int, state: VersionState) -> None: ...
+
+    def add_alias_change(self, change: AliasChange) -> None: ...
+
+    def add_key(self, key: Key) -> None: ...
+
+    def revoke_key(self, key_id: str, at: datetime) -> None: ...
+
+    def append(self, record: AuditRecord) -> None:
+        """Give a record the next index of the log."""
+        ...
+
+
+class Store(Reader, Protocol):
+    """All that must outlive a process. Any thread may use it."""
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that sees, and keeps, the state that no other writer can change."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[Reader]:
+        """Open a view in which every question is answered from one state."""
+        ...
+
+    def integrate(self, segment: str, start: int, end: int, entries: Sequence[Entry]) -> None:
+        """Append the entries of a segment's bytes from `start` to `end`, exactly once.
+
+        Raises Conflict where the segment was not integrated up to `start` before.
+        """
+        ...
+
+    def forget_segment(self, segment: str) -> None:
+        """Drop the position of a segment whose file is gone."""
+        ...
+
+    def report_worker(self, status: WorkerStatus) -> None:
+        """Keep what a worker says of itself, in place of what it said before."""
+        ...
+
+    def clear_workers(self) -> None:
+        """Forget all workers, as when the gateway starts."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_store(data_dir: Path) -> Store:
+    """Open the store under a data directory, making both where there is none.
+
+    Raises StoreIncompatible for a database or library that must not be used.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return SqliteStore(data_dir / "store.sqlite3")

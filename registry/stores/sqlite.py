@@ -1,0 +1,286 @@
+"""The store in one SQLite file.
+
+Write-ahead log with `synchronous=FULL`: what `write` returned from survives a power failure. Each
+thread gets a connection of its own; writers take turns through SQLite's lock.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from registry.audit.entry import Entry, Payload, encode_record
+from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
+from registry.records import (
+    AliasChange,
+    AuditRecord,
+    Key,
+    RecordFilter,
+    Version,
+    VersionState,
+    WorkerStatus,
+)
+from registry.stores import rows
+from registry.times import to_us
+
+SCHEMA_VERSION = 1
+# Every SQLite from 3.7.0 to 3.51.2 can corrupt a WAL database that has two writers.
+OLDEST_SAFE_SQLITE = (3, 51, 3)
+
+_SCHEMA = Path(__file__).with_name("schema.sql")
+_BUSY_TIMEOUT_MS = 10_000
+_VERSION = "model, number, artifact, manifest, state, author, created"
+_ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
+_INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_PAYLOAD = "INSERT INTO payload VALUES (?, ?, ?, ?)"
+_NEXT_INDEX = "SELECT coalesce(max(idx) + 1, 0) FROM record"
+_NOW_NAMED = """
+    SELECT alias, version FROM alias_change AS change
+    WHERE model = ? AND version IS NOT NULL AND sequence = (
+        SELECT max(sequence) FROM alias_change
+        WHERE model = change.model AND alias = change.alias
+    )
+    ORDER BY alias
+"""
+
+
+class SqliteReader:
+    """The questions a store answers, asked over one connection."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._own = connection
+
+    @property
+    def _connection(self) -> apsw.Connection:
+        return self._own
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[rows.Row]:
+        with _translated():
+            return self._connection.execute(query, values).fetchall()
+
+    def generation(self) -> int:
+        return int(self._rows("SELECT number FROM generation")[0][0])
+
+    def models(self) -> list[str]:
+        return [name for (name,) in self._rows("SELECT DISTINCT model FROM version ORDER BY model")]
+
+    def versions(self, model: str) -> list[Version]:
+        query = f"SELECT {_VERSION} FROM version WHERE model = ? ORDER BY number"  # noqa: S608 - constant
+        return [rows.to_version(row) for row in self._rows(query, (model,))]
+
+    def version(self, model: str, number: int) -> Version | None:
+        query = f"SELECT {_VERSION} FROM version WHERE model = ? AND number = ?"  # noqa: S608 - constant
+        found = self._rows(query, (model, number))
+        return rows.to_version(found[0]) if found else None
+
+    def alias_changes(self, model: str) -> list[AliasChange]:
+        query = f"SELECT {_ALIAS_CHANGE} FROM alias_change WHERE model = ? ORDER BY sequence"  # noqa: S608 - constant
+        return [rows.to_alias_change(row) for row in self._rows(query, (model,))]
+
+    def aliases(self, model: str) -> dict[str, int]:
+        return dict(self._rows(_NOW_NAMED, (model,)))
+
+    def api_keys(self) -> list[Key]:
+        return [rows.to_key(row) for row in self._rows("SELECT * FROM key ORDER BY created, id")]
+
+    def records(
+        self, wanted: RecordFilter, *, before: str | None, limit: int
+    ) -> list[tuple[int, bytes]]:
+        where, values = rows.conditions(wanted, before)
+        query = f"SELECT idx, leaf FROM record WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - columns are ours, values are bound
+        return [(index, leaf) for index, leaf in self._rows(query, (*values, limit))]
+
+    def record(self, record_id: str) -> tuple[int, bytes] | None:
+        found = self._rows("SELECT idx, leaf FROM record WHERE id = ?", (rows.id_bytes(record_id),))
+        return (found[0][0], found[0][1]) if found else None
+
+    def payload(self, record_id: str) -> Payload | None:
+        found = self._rows(
+            "SELECT salt, input, output FROM payload JOIN record USING (idx) WHERE id = ?",
+            (rows.id_bytes(record_id),),
+        )
+        return Payload(*found[0]) if found else None
+
+    def positions(self) -> dict[str, int]:
+        return dict(self._rows("SELECT segment, reached FROM position"))
+
+    def workers(self) -> list[WorkerStatus]:
+        return [rows.to_worker(row) for row in self._rows("SELECT * FROM worker ORDER BY worker")]
+
+
+class SqliteTransaction(SqliteReader):
+    """Changes over one connection that holds SQLite's write lock."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        super().__init__(connection)
+        self._changed = False
+        self._recorded = False
+
+    def add_version(self, version: Version) -> None:
+        self._change("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?)", rows.version_row(version))
+
+    def set_state(self, model: str, number: int, state: VersionState) -> None:
+        query = "UPDATE version SET state = ? WHERE model = ? AND number = ?"
+        self._change(query, (state.value, model, number))
+
+    def add_alias_change(self, change: AliasChange) -> None:
+        query = f"INSERT INTO alias_change ({_ALIAS_CHANGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constant
+        self._change(query, rows.alias_change_row(change))
+
+    def add_key(self, key: Key) -> None:
+        self._change("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows.key_row(key))
+
+    def revoke_key(self, key_id: str, at: datetime) -> None:
+        self._change("UPDATE key SET revoked = ? WHERE id = ?", (to_us(at), key_id))
+
+    def append(self, record: AuditRecord) -> None:
+        [(index,)] = self._rows(_NEXT_INDEX)
+        self._rows(_INSERT_RECORD, rows.record_row(index, record, encode_record(record)))
+        self._recorded = True
+
+    def finish(self) -> None:
+        """Move the generation if anything changed; a change without its record is refused."""
+        if not self._changed:
+            return
+        if not self._recorded:
+            raise RuntimeError("A transaction changed the registry without an audit record.")
+        self._rows("UPDATE generation SET number = number + 1")
+
+    def _change(self, query: str, values: Sequence[Any]) -> None:
+        self._rows(query, values)
+        self._changed = True
+
+
+class SqliteStore(SqliteReader):
+    """A `registry.store.Store` in the file at `path`, made where there is none."""
+
+    def __init__(self, path: Path) -> None:
+        check_library(apsw.sqlite_lib_version())
+        self._path = path
+        self._local = threading.local()
+        self._opened: list[apsw.Connection] = []
+        self._lock = threading.Lock()
+        with _translated():
+            self._prepare(self._connection)
+
+    @property
+    def _connection(self) -> apsw.Connection:
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = _connect(self._path)
+            self._local.connection = connection
+            with self._lock:
+                self._opened.append(connection)
+        return connection
+
+    def _prepare(self, connection: apsw.Connection) -> None:
+        self._path.chmod(0o600)
+        connection.execute("PRAGMA journal_mode = WAL")
+        with _immediately(connection):
+            (found,) = next(connection.execute("PRAGMA user_version"))
+            if found == 0:
+                connection.execute(_SCHEMA.read_text())
+            elif found != SCHEMA_VERSION:
+                raise StoreIncompatible(
+                    f"The store has format {found}; this program reads format {SCHEMA_VERSION}."
+                )
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SqliteReader]:
+        connection = self._connection
+        with _translated():
+            connection.execute("BEGIN")
+            try:
+                yield SqliteReader(connection)
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextmanager
+    def write(self) -> Iterator[SqliteTransaction]:
+        connection = self._connection
+        with _translated(), _immediately(connection):
+            transaction = SqliteTransaction(connection)
+            yield transaction
+            transaction.finish()
+
+    def integrate(self, segment: str, start: int, end: int, entries: Sequence[Entry]) -> None:
+        connection = self._connection
+        with _translated(), _immediately(connection):
+            found = connection.execute("SELECT reached FROM position WHERE segment = ?", (segment,))
+            (reached,) = found.fetchone() or (0,)
+            if reached != start:
+                raise Conflict(f"Segment {segment} is integrated up to {reached}, not {start}.")
+            (first,) = next(connection.execute(_NEXT_INDEX))
+            numbered = list(enumerate(entries, first))
+            connection.executemany(
+                _INSERT_RECORD, (rows.leaf_row(index, entry.leaf) for index, entry in numbered)
+            )
+            connection.executemany(
+                _INSERT_PAYLOAD,
+                (rows.payload_row(i, e.payload) for i, e in numbered if e.payload is not None),
+            )
+            connection.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (segment, end))
+
+    def forget_segment(self, segment: str) -> None:
+        self._rows("DELETE FROM position WHERE segment = ?", (segment,))
+
+    def report_worker(self, status: WorkerStatus) -> None:
+        self._rows("INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?)", rows.worker_row(status))
+
+    def clear_workers(self) -> None:
+        self._rows("DELETE FROM worker")
+
+    def close(self) -> None:
+        with self._lock:
+            for connection in self._opened:
+                connection.close()
+            self._opened.clear()
+
+
+def check_library(version: str) -> None:
+    """Refuse a SQLite with the WAL-reset fault. Raises StoreIncompatible.
+
+    >>> check_library("3.51.3")
+    """
+    if tuple(int(part) for part in version.split(".")) < OLDEST_SAFE_SQLITE:
+        raise StoreIncompatible(
+            f"SQLite {version} can corrupt the store; install an apsw that carries 3.51.3 or newer."
+        )
+
+
+def _connect(path: Path) -> apsw.Connection:
+    with _translated():
+        connection = apsw.Connection(str(path))
+        connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+
+@contextmanager
+def _immediately(connection: apsw.Connection) -> Iterator[None]:
+    """Hold the write lock from the first statement on, and commit or undo everything."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite undoes a transaction by itself when the disk fails.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the driver's errors into the registry's."""
+    try:
+        yield
+    except apsw.ConstraintError as error:
+        raise Conflict("What is stored already contradicts this change.") from error
+    except apsw.Error as error:
+        raise StoreUnavailable(type(error).__name__.removesuffix("Error").lower()) from error
