@@ -5,7 +5,8 @@
     ├── Conflict             the request contradicts what is stored
     ├── Rejected             a file or description may not become a version
     ├── Damaged              stored bytes are not the bytes that were stored
-    └── StoreUnavailable     the store or the disk cannot answer now
+    ├── StoreUnavailable     the store or the disk cannot answer now
+    └── JournalBroken        the journal can no longer say what is on disk
 
 An error is complete when raised: it has a slug for machines, typed fields, and a sentence that says
 what happened, with which thing, and what to do. No transport's status codes appear here.
@@ -158,6 +159,26 @@ class StoreUnavailable(RegistryError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"The store cannot answer now: {reason}.")
+
+
+class JournalUnavailable(StoreUnavailable):
+    """The disk refused these records; none of them is in the journal, later ones may be taken."""
+
+    slug = "journal-unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.args = (f"The journal takes no records now: {reason}.",)
+
+
+class JournalBroken(RegistryError):
+    """A sync failed, so nobody knows what is on disk: the process must end and never sync again."""
+
+    slug = "journal-broken"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"The journal is broken and this process must be restarted: {reason}.")
 
 
 class StoreIncompatible(RegistryError):

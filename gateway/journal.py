@@ -1,0 +1,186 @@
+"""Group commit: requests hand over their entries, one thread makes them durable, all wake at once.
+
+No timer gathers a group. The thread takes whatever waits, so a lone entry is committed at once and
+the entries that arrive during a commit make the next group. Nothing here knows what an entry says.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from registry.audit.entry import Entry
+from registry.audit.segment import SegmentWriter
+from registry.errors import JournalBroken, JournalUnavailable
+
+SEGMENT_BYTES = 64 << 20  # a segment that has passed this is followed by a new one
+GROUP_BYTES = 8 << 20  # a group takes no further entry once it holds this much
+ENTRY_BYTES = 64 << 20  # larger entries are a mistake of the caller: bodies are limited before
+MAX_WAITING = 10_000
+
+
+class _Waiter(Struct, frozen=True, gc=False):
+    """An entry on its way to the disk, its size in bytes, and what its request awaits."""
+
+    entry: Entry
+    size: int
+    done: asyncio.Future[None]
+
+
+class Journal:
+    """The durable journal of one worker: made, used and closed on one event loop.
+
+    `on_broken` is called on the loop, once, when a sync failed: the worker must end, and until then
+    the journal refuses everything. Making one raises JournalUnavailable or JournalBroken where the
+    first segment cannot be made; `directory` must exist.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        on_broken: Callable[[BaseException], None],
+        segment_bytes: int = SEGMENT_BYTES,
+        group_bytes: int = GROUP_BYTES,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        self._directory = directory
+        self._on_broken = on_broken
+        self._segment_bytes = segment_bytes
+        self._group_bytes = group_bytes
+        self._max_waiting = max_waiting
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._queue: queue.SimpleQueue[_Waiter | None] = queue.SimpleQueue()
+        self._waiting = 0
+        self._closing = False
+        self._broken: JournalBroken | None = None
+        self._writer = SegmentWriter(directory)
+        # A daemon, so that a worker which never closes can still exit: what it loses then was
+        # never acknowledged.
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Entries handed over and not yet answered."""
+        return self._waiting
+
+    async def append(self, entry: Entry) -> None:
+        """Return when the entry is on disk, written and synced, and not before.
+
+        Raises JournalUnavailable where the disk refuses or too many entries wait: the entry is not
+        in the journal then. Raises JournalBroken after a failed sync, ValueError for an entry over
+        `ENTRY_BYTES`. A caller that stops waiting does not take its entry back.
+        """
+        size = _size(entry)
+        if size > ENTRY_BYTES:
+            raise ValueError(f"an entry of {size} bytes is larger than {ENTRY_BYTES}")
+        if self._closing:
+            raise JournalUnavailable("it is closed")
+        if self._waiting >= self._max_waiting:
+            raise JournalUnavailable(f"{self._waiting} records wait for the disk")
+        done = self._loop.create_future()
+        self._waiting += 1
+        self._queue.put(_Waiter(entry, size, done))
+        await done
+
+    async def close(self) -> None:
+        """Commit what waits, then seal the segment. A second call waits for the first."""
+        if not self._closing:
+            self._closing = True
+            self._queue.put(None)
+        await asyncio.shield(self._ended)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            closing = False
+            while not closing:
+                group, closing = self._take()
+                if group:
+                    self._tell(self._answer, group, self._commit(group))
+        except BaseException as error:
+            self._break(JournalBroken("its thread ended"), error)
+            raise
+        finally:
+            try:
+                self._writer.close()
+            finally:
+                self._tell(self._end)
+
+    def _take(self) -> tuple[list[_Waiter], bool]:
+        """Wait for entries and take all there are, up to a group's size; True when none follow."""
+        group: list[_Waiter] = []
+        size = 0
+        item = self._queue.get()
+        while item is not None:
+            group.append(item)
+            size += item.size
+            # Only this thread takes, so what is counted here is there to be taken.
+            if size >= self._group_bytes or self._queue.qsize() == 0:
+                return group, False
+            item = self._queue.get()
+        return group, True
+
+    def _commit(self, group: list[_Waiter]) -> JournalUnavailable | JournalBroken | None:
+        if self._broken is None:
+            try:
+                self._rotate()
+                self._writer.append([waiter.entry for waiter in group])
+            except JournalUnavailable as error:
+                return error
+            except JournalBroken as error:
+                self._break(error)
+            except Exception as error:  # noqa: BLE001 - unforeseen, so what is on disk is unknown
+                self._break(JournalBroken(f"a commit met {type(error).__name__}"), error)
+        return self._broken
+
+    def _rotate(self) -> None:
+        if self._writer.size < self._segment_bytes:
+            return
+        try:
+            following = SegmentWriter(self._directory)
+        except JournalUnavailable:
+            # The old segment takes this group as well; if the disk is full, its append refuses.
+            return
+        full, self._writer = self._writer, following
+        full.close()
+
+    def _break(self, error: JournalBroken, cause: BaseException | None = None) -> None:
+        error.__cause__ = cause or error.__cause__
+        self._broken = error
+        self._tell(self._on_broken, error)
+
+    def _tell(self, callback: Callable[..., object], *args: object) -> None:
+        with suppress(RuntimeError):  # of a closed loop, where nobody is left to tell
+            self._loop.call_soon_threadsafe(callback, *args)
+
+    def _answer(
+        self, group: list[_Waiter], error: JournalUnavailable | JournalBroken | None
+    ) -> None:
+        self._waiting -= len(group)
+        for waiter in group:
+            if waiter.done.done():
+                continue  # its request was cancelled
+            if error is None:
+                waiter.done.set_result(None)
+            else:
+                # Each request raises its own: a shared one would gather all their tracebacks.
+                refusal = type(error)(error.reason)
+                refusal.__cause__ = error
+                waiter.done.set_exception(refusal)
+
+    def _end(self) -> None:
+        self._ended.set_result(None)
+
+
+def _size(entry: Entry) -> int:
+    payload = entry.payload
+    if payload is None:
+        return len(entry.leaf)
+    return len(entry.leaf) + len(payload.input) + len(payload.output)
