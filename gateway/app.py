@@ -1,18 +1,18 @@
 """The composition root: which parts a worker is made of, and how requests reach them."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.enums import ScopeType
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 from litestar.types import Receive, Scope, Send
 
 import gateway
 from gateway.http import admin, audit, health, keys
-from gateway.http.access import OPEN, check_access
+from gateway.http.access import check_access
+from gateway.http.docs import Documentation
 from gateway.http.inference import INFER_PATH, InferenceEndpoint
 from gateway.http.problems import answer_error
 from gateway.loader import Loader
@@ -54,7 +54,7 @@ class Application:
         self._litestar = litestar
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == ScopeType.HTTP:
             found = INFER_PATH.fullmatch(scope["path"])
             if found is not None:
                 await self._inference(scope, receive, send, found[1], found[2])
@@ -90,14 +90,9 @@ def build_application(
         openapi_config=OpenAPIConfig(
             title="Governed gateway",
             version=gateway.VERSION,
-            path="/",
+            openapi_controller=Documentation,  # type: ignore[arg-type] # any controller will do
             use_handler_docstrings=True,
-            render_plugins=[
-                JsonRenderPlugin(path="/openapi.json"),
-                ScalarRenderPlugin(path="/docs"),
-            ],
         ),
-        opt=OPEN_BY_DEFAULT_FOR_DOCS,
     )
     return Application(inference, litestar)
 

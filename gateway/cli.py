@@ -24,6 +24,7 @@ from registry.store import open_store
 from registry.times import from_us, now
 
 _CONSOLE = Console()
+_ROLES = click.Choice([role.value for role in Role])
 _DEFAULTS = Settings(data_dir=Path("data"))
 
 data_dir = click.option(
@@ -79,7 +80,7 @@ def keys() -> None:
 
 @keys.command("create")
 @data_dir
-@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(list(Role)))
+@click.option("--role", "roles", multiple=True, required=True, type=_ROLES)
 @click.option("--name", default="", help="What the key is for.")
 @click.option("--days", type=click.IntRange(1), help="Days until it expires; never, if not given.")
 def create_key(data_dir: Path, roles: tuple[str, ...], name: str, days: int | None) -> None:
@@ -124,8 +125,8 @@ def audit() -> None:
 @data_dir
 @click.option("--model")
 @click.option("--version", type=int)
-@click.option("--kind", type=click.Choice(list(Kind)))
-@click.option("--outcome", type=click.Choice(list(Outcome)))
+@click.option("--kind", type=click.Choice([one.value for one in Kind]))
+@click.option("--outcome", type=click.Choice([one.value for one in Outcome]))
 @click.option("--principal")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 def list_records(data_dir: Path, limit: int, **wanted: Any) -> None:

@@ -164,7 +164,7 @@ class Pipeline:
             error=None if refusal is None else refusal.code,
             latency_us=int((time.perf_counter() - started) * 1e6),
             input=None if payload is None else commit(payload.salt, payload.input),
-            output=None if case.outputs is None else commit(payload.salt, payload.output),
+            output=commit(payload.salt, payload.output) if payload and payload.output else None,
             subject=clip(case.call.model) if served is None else None,
             violations=() if refusal is None else tuple(map(label, refusal.violations)),
             flags=tuple(map(label, findings.flagged)),
@@ -205,9 +205,9 @@ def _encode(case: _Case, record_id: str) -> bytes:
     if case.findings.flagged:
         parameters["flags"] = ", ".join(map(label, case.findings.flagged))
     return encode_response(
-        case.served.model,
-        str(case.served.number),
-        case.request.id,
-        parameters,
-        case.outputs,
+        model=case.served.model,
+        version=str(case.served.number),
+        id=case.request.id,
+        parameters=parameters,
+        outputs=case.outputs,
     )

@@ -33,7 +33,7 @@ class Supervisor:
         self._listener = listener
         self._stopping = asyncio.Event()
         self._children: dict[str, asyncio.subprocess.Process] = {}
-        # Children end when the other end of this pipe closes, as it does when this process is killed.
+        # Children end when the other end of this pipe closes, as it does if this process dies.
         self._pipe, self._own_end = os.pipe()
 
     async def run(self) -> None:
@@ -122,7 +122,6 @@ def _listen(settings: Settings) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((settings.host, settings.port))
             listener.listen(_BACKLOG)
-            return listener
         except OSError as error:
             listener.close()
             # Workers of a supervisor that was killed may hold the port while they finish.
@@ -130,3 +129,5 @@ def _listen(settings: Settings) -> socket.socket:
                 address = f"{settings.host}:{settings.port}"
                 raise StoreUnavailable(f"nothing can listen on {address}") from error
             time.sleep(_RESTART_S)
+        else:
+            return listener

@@ -31,7 +31,7 @@ _IDLE_S = 75
 
 
 async def run_worker(settings: Settings, listener: socket.socket, parent: int) -> None:
-    """Serve from an open listener until told to stop, or until the parent's pipe `parent` closes."""
+    """Serve from an open listener until told to stop, or until the pipe `parent` closes."""
     name = f"worker-{uuid4().hex[:8]}"
     store = open_store(settings.data_dir)
     registry = Registry(store, Artifacts(settings.artifacts_dir))

@@ -214,7 +214,8 @@ class Registry:
         """Store a new key."""
         with self.store.write() as tx:
             tx.add_key(key)
-            self._record(tx, "key.create", author, key.created, subject=key.id)
+            reason = f"{key.name}: {', '.join(key.roles)}"
+            self._record(tx, "key.create", author, key.created, subject=key.id, reason=reason)
 
     def revoke_key(self, key_id: str, author: Author) -> Key:
         """End a key; revoking it again changes nothing. Raises KeyNotFound."""

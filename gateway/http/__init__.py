@@ -1,1 +1,1 @@
-"""HTTP: the routes, who may use them, and the one shape of every error. No decision is taken here."""
+"""HTTP: the routes, who may use them, and the one shape of every error; no decisions."""

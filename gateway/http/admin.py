@@ -1,5 +1,6 @@
 """Admin routes: publish, promote, roll back, and what was live when."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,7 +17,8 @@ from gateway.security import Role
 from registry.errors import Rejected, clip
 from registry.records import AliasChange, Draft, Manifest, Version, WorkerStatus
 from registry.registry import LiveVersion, Registry
-from registry.times import as_utc, now
+from registry.store import Reader
+from registry.times import as_utc
 
 UPLOAD_ROUTE_LIMIT = "upload_limit"
 
@@ -27,7 +29,7 @@ class PublishForm(Struct):
     """The parts of an upload: the ONNX file, and a `registry.records.Draft` as JSON."""
 
     model: UploadFile
-    manifest: UploadFile | str = "{}"
+    manifest: UploadFile | None = None
 
 
 class Promotion(Struct, forbid_unknown_fields=True):
@@ -65,9 +67,7 @@ class History(Struct, kw_only=True):
     live: LiveVersion | None = None
 
 
-@post(
-    "/admin/models/{model:str}/versions", opt=open_to(Role.PUBLISHER), status_code=201
-)
+@post("/admin/models/{model:str}/versions", opt=open_to(Role.PUBLISHER), status_code=201)
 async def publish(
     request: Request[Any, Any, Any],
     registry: Registry,
@@ -76,8 +76,7 @@ async def publish(
 ) -> VersionView:
     """Publish a file as the next version of a model; it is not live until it is promoted."""
     artifact = await data.model.read()
-    text = data.manifest
-    draft = _read_draft(text.encode() if isinstance(text, str) else await text.read())
+    draft = Draft() if data.manifest is None else _read_draft(await data.manifest.read())
     author = author_of(request)
     version = await asyncio.to_thread(registry.publish, model, artifact, draft, author)
     manifest = await asyncio.to_thread(registry.manifest, version)
@@ -171,4 +170,5 @@ def _read_draft(data: bytes) -> Draft:
     try:
         return msgspec.json.decode(data, type=Draft)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Rejected("manifest", f"The manifest cannot be read: {clip(str(error), 200)}") from error
+        message = f"The manifest cannot be read: {clip(str(error), 200)}"
+        raise Rejected("manifest", message) from error

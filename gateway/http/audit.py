@@ -9,7 +9,7 @@ from litestar.params import Parameter
 from msgspec import Raw, Struct
 
 from gateway.http.access import open_to
-from gateway.protocol.json_form import OutputTensor, output_tensors
+from gateway.protocol.json_form import JsonTensor, json_tensors
 from gateway.security import Role
 from registry.audit.entry import commit
 from registry.audit.query import AuditTrail, Found
@@ -42,12 +42,12 @@ class PayloadView(Struct, kw_only=True):
     record_id: str
     committed: bool
     salt: str
-    inputs: list[OutputTensor]
-    outputs: list[OutputTensor]
+    inputs: list[JsonTensor]
+    outputs: list[JsonTensor]
 
 
 @get("/audit/records", opt=_AUDITORS, sync_to_thread=True)
-def find_records(
+def find_records(  # noqa: PLR0917 - the framework passes them by name
     trail: AuditTrail,
     model: str | None = None,
     version: int | None = None,
@@ -94,8 +94,8 @@ def show_payload(trail: AuditTrail, record_id: RecordId) -> PayloadView:
         committed=record.input == commit(payload.salt, payload.input)
         and (record.output is None or record.output == commit(payload.salt, payload.output)),
         salt=payload.salt.hex(),
-        inputs=output_tensors(decode_tensors(payload.input)),
-        outputs=output_tensors(outputs),
+        inputs=json_tensors(decode_tensors(payload.input)),
+        outputs=json_tensors(outputs),
     )
 
 

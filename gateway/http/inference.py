@@ -4,7 +4,7 @@ import asyncio
 import re
 from typing import Any
 
-from litestar.types import Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Send
 
 from gateway.errors import BodyTimeout, BodyTooLarge, MethodNotAllowed, UnsupportedEncoding
 from gateway.http.problems import Reply, reply_to, reply_to_error
@@ -27,12 +27,13 @@ class InferenceEndpoint:
         self._body_deadline_s = body_deadline_s
 
     async def __call__(
-        self, scope: Scope, receive: Receive, send: Send, model: str, version: str | None
+        self, scope: HTTPScope, receive: Receive, send: Send, model: str, version: str | None
     ) -> None:
         """Answer one request; any fault has the one error shape."""
         try:
             headers = _headers(scope)
-            body = await self._read(scope, headers, receive)
+            _check_form(scope["method"], headers)
+            body = await self._read(headers, receive)
             call = Call(
                 model=model,
                 version=version,
@@ -57,13 +58,7 @@ class InferenceEndpoint:
             result.body,
         )
 
-    async def _read(self, scope: Scope, headers: dict[bytes, str], receive: Receive) -> bytes:
-        if scope["method"] != "POST":
-            raise MethodNotAllowed("POST")
-        if headers.get(b"content-encoding", "identity") != "identity":
-            raise UnsupportedEncoding("Content-Encoding")
-        if b"inference-header-content-length" in headers:
-            raise UnsupportedEncoding("Inference-Header-Content-Length")
+    async def _read(self, headers: dict[bytes, str], receive: Receive) -> bytes:
         if int(headers.get(b"content-length", "0")) > self._body_limit:
             raise BodyTooLarge(self._body_limit)
         parts: list[bytes] = []
@@ -84,7 +79,16 @@ class InferenceEndpoint:
             raise BodyTimeout(self._body_deadline_s) from None
 
 
-def _headers(scope: Scope) -> dict[bytes, str]:
+def _check_form(method: str, headers: dict[bytes, str]) -> None:
+    if method != "POST":
+        raise MethodNotAllowed("POST")
+    if headers.get(b"content-encoding", "identity") != "identity":
+        raise UnsupportedEncoding("Content-Encoding")
+    if b"inference-header-content-length" in headers:
+        raise UnsupportedEncoding("Inference-Header-Content-Length")
+
+
+def _headers(scope: HTTPScope) -> dict[bytes, str]:
     return {name: value.decode("latin-1") for name, value in scope["headers"]}
 
 

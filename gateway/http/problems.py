@@ -129,9 +129,7 @@ def reply_to(
 def reply_to_error(error: Exception, path: str) -> Reply:
     """Put any exception into the one shape; one that nobody foresaw is logged and tells nothing."""
     if isinstance(error, RegistryError | GatewayError):
-        reply = reply_to(
-            Refusal(error.slug, str(error)), path, check=getattr(error, "check", None)
-        )
+        reply = reply_to(Refusal(error.slug, str(error)), path, check=getattr(error, "check", None))
         if isinstance(error, MethodNotAllowed):
             reply.headers["allow"] = error.allowed
         return reply

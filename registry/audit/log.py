@@ -33,11 +33,11 @@ class _Batch(Struct, frozen=True):
 
 
 def integrate(store: Store, journal_dir: Path) -> Integrated:
-    """Bring every record that the journal holds into the store, and drop the segments that are done.
+    """Bring every record that the journal holds into the store, and drop segments that are done.
 
-    A segment is done when its writer is gone and its last whole group is in the store. Where durable
-    bytes cannot be read any more, a record of kind `damage` says so, the records behind them are
-    integrated all the same, and the file is kept under a second name.
+    A segment is done when its writer is gone and its last whole group is in the store. Where
+    durable bytes cannot be read any more, a record of kind `damage` says so, the records behind
+    them are integrated all the same, and the file is kept under a second name.
     """
     records = 0
     done: list[str] = []

@@ -6,6 +6,7 @@ A record is found as soon as its answer was received, integrated or not.
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import starmap
 from pathlib import Path
 
 from msgspec import Struct
@@ -52,13 +53,13 @@ class AuditTrail:
         with self._view() as (view, tail):
             stored = view.records(wanted, before=cursor, limit=limit + 1)
             found = {
-                entry_record.id: Found(record=entry_record, leaf=leaf, index=None)
-                for leaf, entry_record in ((entry.leaf, decode_record(entry.leaf)) for entry in tail)
-                if accepts(wanted, entry_record) and (cursor is None or entry_record.id < cursor)
+                one.record.id: one
+                for one in map(_unindexed, tail)
+                if accepts(wanted, one.record) and (cursor is None or one.record.id < cursor)
             }
-            for index, leaf in stored:
-                record = decode_record(leaf)
-                found[record.id] = Found(record=record, leaf=leaf, index=index)
+            # A segment that was dropped meanwhile is read from its start, so a record can be in
+            # both; the store's is the one with an index.
+            found.update((one.record.id, one) for one in starmap(_indexed, stored))
         newest = [found[key] for key in sorted(found, reverse=True)[: limit + 1]]
         more = len(newest) > limit
         return Page(
@@ -70,12 +71,10 @@ class AuditTrail:
         with self._view() as (view, tail):
             stored = view.record(record_id)
             if stored is not None:
-                index, leaf = stored
-                return Found(record=decode_record(leaf), leaf=leaf, index=index)
-            for entry in tail:
-                record = decode_record(entry.leaf)
-                if record.id == record_id:
-                    return Found(record=record, leaf=entry.leaf, index=None)
+                return _indexed(*stored)
+            for one in map(_unindexed, tail):
+                if one.record.id == record_id:
+                    return one
         raise RecordNotFound(record_id)
 
     def payload(self, record_id: str) -> Payload:
@@ -115,6 +114,14 @@ def accepts(wanted: RecordFilter, record: AuditRecord) -> bool:
     if wanted.since is not None and time_ns < to_us(wanted.since) * 1000:
         return False
     return wanted.until is None or time_ns < to_us(wanted.until) * 1000
+
+
+def _indexed(index: int, leaf: bytes) -> Found:
+    return Found(record=decode_record(leaf), leaf=leaf, index=index)
+
+
+def _unindexed(entry: Entry) -> Found:
+    return Found(record=decode_record(entry.leaf), leaf=entry.leaf, index=None)
 
 
 def _tail(segments: dict[str, int], positions: dict[str, int]) -> Iterator[Entry]:

@@ -1,0 +1,63 @@
+"""What the protocol's messages say, whichever form they travel in."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from registry.records import Signature, TensorSpec
+from registry.tensors import Tensor
+
+Parameter = str | int | float | bool
+
+ONNX_PLATFORM = "onnx_onnxv1"
+
+
+class InferRequest(Struct, frozen=True, kw_only=True):
+    """A request that met the signature.
+
+    `tensors` holds every input in the signature's order, with the signature's datatype and the
+    shape given; elements of BYTES are `str` or `bytes`. `outputs` names what to answer with, None
+    means every output. `rows` is the first dimension of the first input, 1 where it has none.
+    """
+
+    id: str | None
+    parameters: dict[str, Parameter]
+    tensors: dict[str, Tensor]
+    outputs: tuple[str, ...] | None
+    rows: int
+
+
+class ServerMetadata(Struct, frozen=True, kw_only=True):
+    """Name and version of the server, and the protocol's extensions it serves."""
+
+    name: str
+    version: str
+    extensions: tuple[str, ...]
+
+
+class ModelMetadata(Struct, frozen=True, kw_only=True):
+    """A model's versions, and the names, datatypes and shapes of its tensors; -1 is variable."""
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def server_metadata(name: str, version: str, extensions: Sequence[str] = ()) -> ServerMetadata:
+    """Describe this server as `GET /v2` answers it."""
+    return ServerMetadata(name=name, version=version, extensions=tuple(extensions))
+
+
+def model_metadata(
+    name: str, versions: Sequence[int], signature: Signature, platform: str = ONNX_PLATFORM
+) -> ModelMetadata:
+    """Describe a model as `GET /v2/models/{model}` answers it, versions as texts."""
+    return ModelMetadata(
+        name=name,
+        versions=tuple(str(version) for version in versions),
+        platform=platform,
+        inputs=signature.inputs,
+        outputs=signature.outputs,
+    )

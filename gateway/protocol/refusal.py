@@ -1,0 +1,145 @@
+"""How a request breaks signature or contract, as values: violations and refusals.
+
+A refusal's texts come from this module's fixed sentences. Text that the caller chose appears in
+them only as the name of an input, clipped to 64 characters.
+"""
+
+from collections.abc import Sequence, Set
+
+from msgspec import Struct
+
+from registry.errors import clip
+
+MAX_VIOLATIONS = 100  # how many violations one refusal lists; it counts them all
+MIXED = "invalid-input"  # the code of a refusal whose violations are of several kinds
+
+SENTENCES = {
+    # of the whole request
+    "empty-body": "The request has no body.",
+    "malformed-json": "The body is not well-formed JSON in UTF-8.",
+    "too-deep": "The body is nested too deeply.",
+    "duplicate-key": "The body gives a member of an object twice.",
+    "bad-request": (
+        "The body must be an object with an array `inputs` of objects"
+        " that have `name`, `shape`, `datatype` and `data`."
+    ),
+    "bad-id": "The request's `id` must be a text of at most 256 characters.",
+    "bad-parameters": (
+        "The request's `parameters` must be an object of texts, booleans and numbers of 64 bits."
+    ),
+    "bad-outputs": (
+        "The request's `outputs` must be an array of objects"
+        " whose `name` is an output of the model, each at most once."
+    ),
+    # of one input
+    "missing-input": "An input of the model is not given.",
+    "unexpected-input": "An input is given that the model does not have.",
+    "duplicate-input": "An input is given twice.",
+    "unnamed-input": "An input has no name.",
+    "missing-data": "An input has no data.",
+    "bad-datatype": "An input has a datatype that does not exist.",
+    "dtype-mismatch": "A value or an input is not of the model's datatype.",
+    "number-out-of-range": "A number is too large for any or for the model's datatype.",
+    "bad-shape": "A shape is not an array of whole numbers that are not negative.",
+    "shape-too-large": "A shape has too many elements.",
+    "too-many-elements": "A tensor of texts has too many elements.",
+    "shape-not-accepted": "A shape is not one that the model accepts.",
+    "shape-data-mismatch": "The data of an input does not have the shape given.",
+    # of the contract
+    "range": "A value lies outside the range of the contract.",
+    "categories": "A value is none of the categories of the contract.",
+    "missing": "A value is missing that the contract demands.",
+    MIXED: "Several inputs or values cannot be accepted.",
+}
+
+
+class Violation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One way a request breaks signature or contract.
+
+    `rule` is the slug of the fault or the kind of the contract's rule, `expected` what would have
+    been accepted. `row` counts in the first dimension and `column` in the last, both from 0; they
+    are None where the whole input is meant.
+    """
+
+    input: str
+    rule: str
+    expected: str
+    row: int | None = None
+    column: int | None = None
+
+
+class Refusal(Struct, frozen=True):
+    """Why a request is not answered: a code for machines, a sentence for people, each violation."""
+
+    code: str
+    detail: str
+    violations: tuple[Violation, ...] = ()
+
+
+class Tally:
+    """Collects violations: counts all of them, keeps the first `MAX_VIOLATIONS`."""
+
+    __slots__ = ("_rules", "total", "violations")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.violations: list[Violation] = []
+        self._rules: set[str] = set()
+
+    def add(
+        self,
+        name: str,
+        rule: str,
+        expected: str,
+        *,
+        row: int | None = None,
+        column: int | None = None,
+    ) -> None:
+        """Count one violation of the input `name`."""
+        self.total += 1
+        self._rules.add(rule)
+        if len(self.violations) < MAX_VIOLATIONS:
+            self.violations.append(
+                Violation(input=clip(name), rule=rule, expected=expected, row=row, column=column)
+            )
+
+    def refusal(self) -> Refusal:
+        """Sum up what was collected, which is at least one violation."""
+        return _refuse_for(self._rules, self.violations, self.total)
+
+
+def refuse(code: str) -> Refusal:
+    """Refuse a request as a whole, for a fault that no input is to blame for."""
+    return Refusal(code, SENTENCES[code])
+
+
+def refuse_for(violations: Sequence[Violation], total: int) -> Refusal:
+    """Refuse a request for `total` violations, of which the first ones are given."""
+    return _refuse_for({violation.rule for violation in violations}, violations, total)
+
+
+def label(violation: Violation) -> str:
+    """Write a violation as records keep it: rule, input, and where known its row and column.
+
+    >>> label(Violation(input="distance", rule="range", expected="at least 0", row=3))
+    'range distance[3]'
+    >>> label(Violation(input="x", rule="range", expected="at least 0", row=3, column=17))
+    'range x[3,17]'
+    """
+    place = [str(at) for at in (violation.row, violation.column) if at is not None]
+    where = f"[{','.join(place)}]" if place else ""
+    return f"{violation.rule} {violation.input}{where}"
+
+
+def _refuse_for(rules: Set[str], violations: Sequence[Violation], total: int) -> Refusal:
+    code = next(iter(rules)) if len(rules) == 1 else MIXED
+    return Refusal(code, _detail(code, violations[0], total), tuple(violations))
+
+
+def _detail(code: str, first: Violation, total: int) -> str:
+    """Name the first violation in the sentence, since many clients show no more than that."""
+    row = "" if first.row is None else f", row {first.row}"
+    column = "" if first.column is None else f", column {first.column}"
+    more = "" if total == 1 else f" Violations: {total}."
+    sentence = SENTENCES[code]
+    return f"{sentence} Input {first.input!r}{row}{column}: expected {first.expected}.{more}"
