@@ -67,10 +67,33 @@ def main() -> None:
 @click.option("--host", default=_DEFAULTS.host, show_default=True)
 @click.option("--port", default=_DEFAULTS.port, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--workers", default=_DEFAULTS.workers, show_default=True, type=click.IntRange(1))
-def serve_command(data_dir: Path, host: str, port: int, workers: int) -> None:
+@click.option(
+    "--body-limit",
+    default=_DEFAULTS.body_limit,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Bytes of one inference request.",
+)
+@click.option(
+    "--run-deadline",
+    "run_deadline_s",
+    default=_DEFAULTS.run_deadline_s,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds that one run of a model may take.",
+)
+@click.option(
+    "--body-deadline",
+    "body_deadline_s",
+    default=_DEFAULTS.body_deadline_s,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds within which the body of a request must arrive.",
+)
+def serve_command(data_dir: Path, **options: Any) -> None:
     """Serve the models of a data directory."""
     configure_logs("supervisor")
-    serve(Settings(data_dir=data_dir.resolve(), host=host, port=port, workers=workers))
+    serve(Settings(data_dir=data_dir.resolve(), **options))
 
 
 @main.group()
@@ -156,3 +179,7 @@ def local_author() -> Author:
 
 def _registry(data_dir: Path) -> Registry:
     return Registry(open_store(data_dir), Artifacts(data_dir / "artifacts"))
+
+
+if __name__ == "__main__":
+    main()
