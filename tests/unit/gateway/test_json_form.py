@@ -2,6 +2,7 @@
 
 import json
 import string
+import sys
 from typing import Any
 
 import msgspec
@@ -210,6 +211,13 @@ def test_a_fault_of_the_whole_body_is_told_alone(sent: bytes, code: str) -> None
     assert decode_request(sent, one("FP32", -1)) == refuse(code)
 
 
+def test_data_is_too_deep_at_every_depth_that_the_interpreter_may_or_may_not_stand() -> None:
+    limit = sys.getrecursionlimit()
+    for depth in (33, *range(limit - 200, limit + 20)):
+        nested = "[" * depth + "]" * depth
+        assert refused(decode_request(raw(nested), one("FP32", -1))).code == "too-deep"
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -297,6 +305,7 @@ def test_outputs_must_be_known_and_different(outputs: Any) -> None:
         ("[1]", "FP32", "[16,1152921504606846978]", "shape-too-large"),
         ("[1]", "FP32", "[4,1152921504606846978]", "shape-too-large"),
         ("[1]", "FP32", "[134217729]", "shape-too-large"),
+        ("[1]", "FP32", "[16384,16384]", "shape-too-large"),
         ("[1,2]", "FP32", "[1,2]", "shape-not-accepted"),
         ("[1]", "FP32", "[]", "shape-not-accepted"),
         ("[1,2]", "FP32", "[3]", "shape-data-mismatch"),
@@ -305,6 +314,7 @@ def test_outputs_must_be_known_and_different(outputs: Any) -> None:
         ("[[1]]", "FP32", "[1]", "shape-data-mismatch"),
         ("[[1],[2,3]]", "FP32", "[2,2]", "shape-data-mismatch"),
         ('[["a"],["b","c"]]', "BYTES", "[2,2]", "shape-data-mismatch"),
+        ('[["a"],["b","c"]]', "BYTES", "[2,1]", "shape-data-mismatch"),
         ("[[1,2],[3,4],[5,6]]", "FP32", "[2,3]", "shape-data-mismatch"),
         ("[[1,2],3]", "FP32", "[2,2]", "shape-data-mismatch"),
         ("[1,[2]]", "INT8", "[2]", "shape-data-mismatch"),
