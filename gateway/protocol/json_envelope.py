@@ -128,7 +128,8 @@ def _has_duplicate_key(body: bytes) -> bool:
     asked.
     """
     objects: list[set[str]] = []
-    for text, colon, brace in _TOKEN.findall(body):
+    for token in _TOKEN.finditer(body):
+        text, colon, brace = token.groups()
         if brace == b"{":
             objects.append(set())
         elif brace:

@@ -55,7 +55,7 @@ def decode_request(body: bytes, signature: Signature) -> InferRequest | Refusal:
     tensors = _read_inputs(envelope.inputs, signature, tally)
     if tally.total:
         return tally.refusal()
-    first = next(iter(tensors.values()))
+    first = tensors[signature.inputs[0].name]
     return InferRequest(
         id=envelope.id,
         parameters=read_parameters(envelope),

@@ -48,7 +48,7 @@ def read_values(data: Raw, spec: TensorSpec, shape: Shape, tally: Tally) -> Tens
 
 
 def _check_emptied(array: Tensor, shape: Shape) -> None:
-    """Raise ValueError unless nested lists lack only dimensions behind a 0, which leave no trace."""
+    """Raise ValueError unless lists lack only dimensions behind a 0, which leave no trace."""
     if array.size or array.shape != shape[: array.ndim]:
         raise ValueError("the lists are not nested as the shape says")
 
