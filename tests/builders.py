@@ -1,4 +1,4 @@
-"""What tests are made of: small ONNX models, registries, and a real gateway in its own processes."""
+"""What tests are made of: small ONNX models, registries, and a real gateway."""
 
 import json
 import os
@@ -115,7 +115,7 @@ def looping_model() -> bytes:
         helper.make_node("Squeeze", ["n"], ["count"]),
         helper.make_node("Loop", ["count", "go", "zero"], ["y"], body=body),
     ]
-    constants = {"go": np.array(True), "zero": np.array([0], np.int64)}
+    constants = {"go": np.bool_(1).reshape(()), "zero": np.array([0], np.int64)}
     return make_model(nodes, [("n", "INT64", (1,))], [("y", "INT64", (1,))], constants)
 
 
