@@ -13,8 +13,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from registry.audit.entry import Entry
 from registry.audit.segment import SegmentWriter
+from registry.entry import Entry
 from registry.errors import JournalBroken, JournalUnavailable
 
 SEGMENT_BYTES = 64 << 20  # a segment that has passed this is followed by a new one

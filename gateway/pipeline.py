@@ -26,7 +26,7 @@ from gateway.protocol.messages import InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label, refuse_for
 from gateway.roster import Roster, ServedVersion
 from gateway.security import Keyring, Role, bearer_token
-from registry.audit.entry import (
+from registry.entry import (
     Entry,
     Payload,
     commit,

@@ -274,7 +274,7 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     `v` is the format's version. Holds strings, integers and arrays of strings only, and commitments
     instead of payloads: nothing here needs to be erased. `id` is a UUIDv7, `time` nanoseconds since
     1970 in UTC as a string, `latency_us` the microseconds from the body's arrival to the record,
-    `input` and `output` the commitments of `registry.audit.entry`. `violations`, `flags` and
+    `input` and `output` the commitments of `registry.entry`. `violations`, `flags` and
     `observed` name rule, input and row, as in `range distance[3]`.
     """
 

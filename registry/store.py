@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from registry.audit.entry import Entry, Payload
+from registry.entry import Entry, Payload
 from registry.records import (
     AliasChange,
     AuditRecord,

@@ -11,8 +11,8 @@ from msgspec import Raw, Struct
 from gateway.http.access import open_to
 from gateway.protocol.json_form import JsonTensor, json_tensors
 from gateway.security import Role
-from registry.audit.entry import commit
 from registry.audit.query import AuditTrail, Found
+from registry.entry import commit
 from registry.records import Kind, Outcome, RecordFilter
 from registry.tensors import decode_tensors
 from registry.times import as_utc

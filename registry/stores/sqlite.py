@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from registry.audit.entry import Entry, Payload, encode_record
+from registry.entry import Entry, Payload, encode_record
 from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
 from registry.records import (
     AliasChange,

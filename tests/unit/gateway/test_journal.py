@@ -14,8 +14,8 @@ import pytest
 
 from gateway import journal as journal_module
 from gateway.journal import Journal
-from registry.audit.entry import Entry, Payload
 from registry.audit.segment import Group, SegmentWriter, is_sealed, list_segments, read_groups
+from registry.entry import Entry, Payload
 from registry.errors import JournalBroken, JournalUnavailable
 
 
@@ -252,7 +252,7 @@ def test_a_real_limit_of_the_file_system_is_a_refusal_and_recovery_needs_no_rest
     script = """
         import asyncio, pathlib, resource, signal, sys
         from gateway.journal import Journal
-        from registry.audit.entry import Entry
+        from registry.entry import Entry
         from registry.errors import JournalUnavailable
 
         async def main():
