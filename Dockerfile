@@ -13,7 +13,7 @@ RUN /opt/gateway/bin/pip install --no-cache-dir --no-deps .
 FROM python:3.12-slim
 RUN useradd --create-home --uid 10001 gateway && install -d -o gateway /data
 COPY --from=build /opt/gateway /opt/gateway
-ENV PATH=/opt/gateway/bin:$PATH GATEWAY_SERVE_DATA_DIR=/data GATEWAY_SERVE_HOST=0.0.0.0
+ENV PATH=/opt/gateway/bin:$PATH GATEWAY_DATA_DIR=/data GATEWAY_SERVE_HOST=0.0.0.0
 USER gateway
 VOLUME /data
 EXPOSE 8080
