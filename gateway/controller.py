@@ -20,6 +20,7 @@ _NICENESS = 5
 def run_controller(settings: Settings, stop: threading.Event) -> None:
     """Integrate until told to stop, then once more; a full disk or busy store is waited out."""
     store = open_store(settings.data_dir)
+    logger.info("controller_ready")
     try:
         while not stop.is_set():
             stop.wait(_round(store, settings))

@@ -125,6 +125,10 @@ class Store(Reader, Protocol):
         """Keep what a worker says of itself, in place of what it said before."""
         ...
 
+    def forget_worker(self, pid: int) -> None:
+        """Forget the worker that ran in a process which has ended."""
+        ...
+
     def clear_workers(self) -> None:
         """Forget all workers, as when the gateway starts."""
         ...

@@ -149,7 +149,8 @@ class Gateway:
         self.data_dir = data_dir
         self.log: list[dict[str, Any]] = []
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
         self.url: str = self.wait_for("serving")["url"]
 
     def wait_for(self, event: str, timeout_s: float = 20) -> dict[str, Any]:
@@ -174,15 +175,19 @@ class Gateway:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def close(self) -> None:
+        """End the gateway if it runs, and wait until all it wrote is in the log."""
+        if self.process.poll() is None:
+            self.stop()
+        self._reader.join()
+
     def _read(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                entry = {"event": "other", "text": line}
-            self.log.append(entry)
-            self._events.put(entry)
+        with self.process.stderr as lines:
+            for line in lines:
+                entry = json.loads(line) if line.startswith("{") else {"event": line}
+                self.log.append(entry)
+                self._events.put(entry)
         self._events.put(None)
 
 
@@ -208,8 +213,7 @@ def serving(data_dir: Path, *options: str, workers: int = 1, port: int = 0) -> I
             gateway.wait_for("worker_ready")
         yield gateway
     finally:
-        if process.poll() is None:
-            gateway.stop()
+        gateway.close()
 
 
 def infer_body(data: Sequence[Any], name: str = "x", datatype: str = "FP32") -> dict[str, Any]:

@@ -231,6 +231,9 @@ class SqliteStore(SqliteReader):
     def report_worker(self, status: WorkerStatus) -> None:
         self._rows("INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?)", rows.worker_row(status))
 
+    def forget_worker(self, pid: int) -> None:
+        self._rows("DELETE FROM worker WHERE pid = ?", (pid,))
+
     def clear_workers(self) -> None:
         self._rows("DELETE FROM worker")
 
