@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 from msgspec import Raw, Struct
 
 from gateway.http.access import open_to
@@ -56,8 +56,8 @@ def find_records(  # noqa: PLR0917 - the framework passes them by name
     principal: str | None = None,
     outcome: Outcome | None = None,
     request_id: str | None = None,
-    since: Annotated[datetime | None, Parameter(query="from")] = None,
-    until: Annotated[datetime | None, Parameter(query="to")] = None,
+    since: Annotated[datetime | None, QueryParameter(name="from")] = None,
+    until: Annotated[datetime | None, QueryParameter(name="to")] = None,
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> RecordPage:
