@@ -3,7 +3,6 @@
 import os
 import time
 from hashlib import sha256
-from uuid import UUID
 
 import msgspec
 from msgspec import Struct
@@ -65,7 +64,8 @@ def new_record_id(time_ns: int) -> str:
     value = (time_ns // 1_000_000 & (1 << 48) - 1) << 80
     value |= 0x7 << 76 | (random >> 64 & 0xFFF) << 64
     value |= 0b10 << 62 | random & (1 << 62) - 1
-    return str(UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def now_ns() -> int:
