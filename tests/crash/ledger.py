@@ -22,12 +22,17 @@ _COUNTER = itertools.count()
 
 
 class Callers:
-    """Threads that ask without a pause; `acknowledged` maps record ids to request ids."""
+    """Threads that ask without a pause; `acknowledged` maps record ids to request ids.
+
+    `answered_after_refusal` counts answers over a connection on which a request had been refused
+    before: they come from one worker that refused for want of a record, and answered again.
+    """
 
     def __init__(self, url: str, token: str, model: str, threads: int = CALLERS) -> None:
         self.acknowledged: dict[str, str] = {}
         self.unexpected: list[tuple[int, bytes]] = []
         self.refused = 0
+        self.answered_after_refusal = 0
         self._address = urlsplit(url).netloc
         self._path = f"/v2/models/{model}/infer"
         self._headers = {"authorization": f"Bearer {token}"}
@@ -60,6 +65,7 @@ class Callers:
                     continue  # the process at the other end was killed: nothing was acknowledged
 
     def _ask_until_stopped(self, connection: http.client.HTTPConnection) -> None:
+        is_refused = False
         while not self._stopped.is_set():
             request_id = f"request-{next(_COUNTER)}"
             body = json.dumps({"id": request_id, **infer_body([[1.0, 2.0, 3.0]])})
@@ -67,11 +73,13 @@ class Callers:
             response = connection.getresponse()
             answer = response.read()
             if response.status == 200:
+                self.answered_after_refusal += is_refused
                 with self._answered:
                     self.acknowledged[response.headers["x-record-id"]] = request_id
                     self._answered.notify_all()
             elif response.status == 503:
                 self.refused += 1
+                is_refused = True
             else:
                 self.unexpected.append((response.status, answer))
 
