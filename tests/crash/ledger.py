@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -18,6 +19,7 @@ from registry.registry import Registry
 from tests.builders import infer_body
 
 CALLERS = 8
+_PATIENCE_S = 20
 _COUNTER = itertools.count()
 
 
@@ -37,7 +39,7 @@ class Callers:
         self._path = f"/v2/models/{model}/infer"
         self._headers = {"authorization": f"Bearer {token}"}
         self._stopped = threading.Event()
-        self._answered = threading.Condition()
+        self._replied = threading.Condition()
         self._threads = [threading.Thread(target=self._call) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -50,11 +52,19 @@ class Callers:
         for thread in self._threads:
             thread.join()
 
-    def wait_for_answers(self, count: int, timeout_s: float = 20) -> None:
+    def wait_for_answers(self, count: int) -> None:
         """Return when this many more requests were acknowledged; fail if they are not in time."""
-        with self._answered:
-            wanted = len(self.acknowledged) + count
-            assert self._answered.wait_for(lambda: len(self.acknowledged) >= wanted, timeout_s)
+        wanted = len(self.acknowledged) + count
+        self._wait_until(lambda: len(self.acknowledged) >= wanted)
+
+    def wait_for_refusals(self, count: int) -> None:
+        """Return when this many more requests were refused with 503; fail if late."""
+        wanted = self.refused + count
+        self._wait_until(lambda: self.refused >= wanted)
+
+    def _wait_until(self, claim: Callable[[], bool]) -> None:
+        with self._replied:
+            assert self._replied.wait_for(claim, _PATIENCE_S)
 
     def _call(self) -> None:
         while not self._stopped.is_set():
@@ -72,16 +82,16 @@ class Callers:
             connection.request("POST", self._path, body, self._headers)
             response = connection.getresponse()
             answer = response.read()
-            if response.status == 200:
-                self.answered_after_refusal += is_refused
-                with self._answered:
+            with self._replied:
+                if response.status == 200:
                     self.acknowledged[response.headers["x-record-id"]] = request_id
-                    self._answered.notify_all()
-            elif response.status == 503:
-                self.refused += 1
-                is_refused = True
-            else:
-                self.unexpected.append((response.status, answer))
+                    self.answered_after_refusal += is_refused
+                elif response.status == 503:
+                    self.refused += 1
+                    is_refused = True
+                else:
+                    self.unexpected.append((response.status, answer))
+                self._replied.notify_all()
 
 
 def lost_records(trail: AuditTrail, acknowledged: dict[str, str]) -> list[str]:
