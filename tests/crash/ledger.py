@@ -12,17 +12,19 @@ from urllib.parse import urlsplit
 from registry.audit.log import integrate
 from registry.audit.query import AuditTrail
 from registry.entry import commit, decode_record
+from registry.errors import NotFound
 from registry.records import RecordFilter
 from registry.registry import Registry
 from tests.builders import infer_body
 
+CALLERS = 8
 _COUNTER = itertools.count()
 
 
 class Callers:
-    """Eight threads that ask without a pause; `acknowledged` maps record ids to request ids."""
+    """Threads that ask without a pause; `acknowledged` maps record ids to request ids."""
 
-    def __init__(self, url: str, token: str, model: str, threads: int = 8) -> None:
+    def __init__(self, url: str, token: str, model: str, threads: int = CALLERS) -> None:
         self.acknowledged: dict[str, str] = {}
         self.unexpected: list[tuple[int, bytes]] = []
         self.refused = 0
@@ -30,6 +32,7 @@ class Callers:
         self._path = f"/v2/models/{model}/infer"
         self._headers = {"authorization": f"Bearer {token}"}
         self._stopped = threading.Event()
+        self._answered = threading.Condition()
         self._threads = [threading.Thread(target=self._call) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -41,6 +44,12 @@ class Callers:
         self._stopped.set()
         for thread in self._threads:
             thread.join()
+
+    def wait_for_answers(self, count: int, timeout_s: float = 20) -> None:
+        """Return when this many more requests were acknowledged; fail if they are not in time."""
+        with self._answered:
+            wanted = len(self.acknowledged) + count
+            assert self._answered.wait_for(lambda: len(self.acknowledged) >= wanted, timeout_s)
 
     def _call(self) -> None:
         while not self._stopped.is_set():
@@ -58,7 +67,9 @@ class Callers:
             response = connection.getresponse()
             answer = response.read()
             if response.status == 200:
-                self.acknowledged[response.headers["x-record-id"]] = request_id
+                with self._answered:
+                    self.acknowledged[response.headers["x-record-id"]] = request_id
+                    self._answered.notify_all()
             elif response.status == 503:
                 self.refused += 1
             else:
@@ -76,6 +87,24 @@ def lost_records(trail: AuditTrail, acknowledged: dict[str, str]) -> list[str]:
             break
         cursor = page.cursor
     return [record for record, request in acknowledged.items() if held.get(record) != request]
+
+
+def missing_records(trail: AuditTrail, acknowledged: dict[str, str]) -> list[str]:
+    """Return the acknowledged records that are not found by their ids, with their payloads."""
+    return [one for one, request in acknowledged.items() if not _is_held(trail, one, request)]
+
+
+def _is_held(trail: AuditTrail, record_id: str, request_id: str) -> bool:
+    try:
+        record = trail.record(record_id).record
+        payload = trail.payload(record_id)
+    except NotFound:
+        return False
+    return (
+        record.request_id == request_id
+        and record.input == commit(payload.salt, payload.input)
+        and record.output == commit(payload.salt, payload.output)
+    )
 
 
 def check_log(registry: Registry, journal_dir: Path) -> int:
