@@ -47,7 +47,7 @@ def read_commit(directory: Path) -> str | None:
     git = shutil.which("git")
     if git is None:
         return None
-    answer = subprocess.run(  # noqa: S603  # no shell, and nothing but a directory is passed on
+    answer = subprocess.run(  # no shell, and nothing but a directory is passed on
         [git, "-C", str(directory), "rev-parse", "--verify", "--quiet", "HEAD"],
         capture_output=True,
         text=True,
