@@ -15,6 +15,7 @@ from registry.errors import (
     AliasNotFound,
     KeyNotFound,
     ModelNotFound,
+    Rejected,
     VersionNotFound,
 )
 from registry.names import (
@@ -85,7 +86,7 @@ class Registry:
             parity=draft.parity,
             certificate=certificate,
         )
-        manifest_digest = self.artifacts.put(to_json(manifest))
+        manifest_digest = self.artifacts.put(_write_manifest(manifest))
         with self.store.write() as tx:
             version = Version(
                 model=model,
@@ -295,6 +296,17 @@ class Registry:
         )
         tx.append(record)
         return record
+
+
+def _write_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest, having read it back: what cannot be read again is no manifest."""
+    try:
+        content = to_json(manifest)
+        if msgspec.json.decode(content, type=Manifest) == manifest:
+            return content
+    except (msgspec.ValidationError, UnicodeEncodeError, OverflowError):
+        pass
+    raise Rejected("manifest", "A number in the manifest is not finite, or a text is no Unicode.")
 
 
 def _versions(view: Reader, model: str) -> list[Version]:
