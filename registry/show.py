@@ -1,0 +1,143 @@
+"""How a version looks in a terminal."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from registry.console import print_table, printable
+from registry.records import (
+    Categorical,
+    Feature,
+    Lineage,
+    Manifest,
+    Numeric,
+    Reference,
+    Rule,
+    RuleKind,
+    Version,
+)
+
+_MOST_NAMED = 5
+
+
+def print_summary(version: Version, manifest: Manifest, aliases: Iterable[str] = ()) -> None:
+    """Print what a version is and demands: digest, signature, contract, certificate."""
+    certificate, parity = manifest.certificate, manifest.parity
+    _print_facts(
+        {
+            "version": f"{version.model} {version.number}, {version.state}",
+            "aliases": ", ".join(aliases),
+            "description": manifest.description,
+            "author": version.author,
+            "created": version.created,
+            "digest": version.artifact,
+            "manifest": version.manifest,
+            "certificate": f"loads in {certificate.load_ms:.1f} ms, "
+            f"runs in {certificate.run_ms:.1f} ms on {certificate.runtime}",
+            "parity": ""
+            if parity is None
+            else f"differs by {parity.largest_difference:.2g} at most (tolerance "
+            f"{parity.tolerance:.2g}), {parity.labels_equal:.2%} of labels equal, "
+            f"{parity.rows:,} rows",
+        }
+    )
+    sides = (("input", manifest.signature.inputs), ("output", manifest.signature.outputs))
+    print_table(
+        ("side", "name", "datatype", "shape"),
+        ((side, s.name, s.datatype, list(s.shape)) for side, specs in sides for s in specs),
+        "Signature",
+    )
+    if not manifest.contract.rules:
+        click.echo("The contract accepts every value.")
+        return
+    print_table(
+        ("values of", "rule", "action", "expected"),
+        (
+            (_place(rule.input, rule.column), rule.kind, rule.action, _expected(rule))
+            for rule in manifest.contract.rules
+        ),
+        "Contract",
+    )
+
+
+def print_origin(manifest: Manifest) -> None:
+    """Print where a version comes from: reference, lineage, metrics."""
+    if manifest.reference is None:
+        click.echo("There is no reference.")
+    else:
+        _print_reference(manifest.reference)
+    _print_lineage(manifest.lineage)
+    if manifest.lineage.metrics:
+        print_table(
+            ("metric", "value", "95 % interval", "n"),
+            (
+                (metric.name, f"{metric.value:.4g}", f"{metric.low:.4g} to {metric.high:.4g}",
+                 f"{metric.n:,}")
+                for metric in manifest.lineage.metrics
+            ),
+            "Metrics",
+        )  # fmt: skip
+
+
+def _print_reference(reference: Reference) -> None:
+    print_table(
+        ("values of", "present", "missing", "distribution"),
+        (
+            (_place(feature.input, feature.column), f"{feature.count:,}", f"{feature.missing:,}",
+             _distribution(feature))
+            for feature in reference.features
+        ),
+        f"Reference of {reference.rows:,} rows",
+    )  # fmt: skip
+
+
+def _print_lineage(lineage: Lineage) -> None:
+    pairs = (f"{name}={value}" for name, value in lineage.hyper_parameters.items())
+    libraries = (f"{name} {version}" for name, version in lineage.libraries.items())
+    _print_facts(
+        {
+            "data": lineage.data_digest,
+            "rows": lineage.data_rows,
+            "columns": ", ".join(lineage.data_columns),
+            "commit": lineage.code_commit,
+            "parameters": ", ".join(pairs),
+            "libraries": ", ".join(libraries),
+        }
+    )
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    for name, value in facts.items():
+        if value not in (None, ""):
+            click.echo(f"{name:12} {printable(value)}")
+
+
+def _place(name: str, column: int | None) -> str:
+    return name if column is None else f"{name}[{column}]"
+
+
+def _expected(rule: Rule) -> str:
+    if rule.kind is RuleKind.RANGE:
+        low = "" if rule.low is None else f"{rule.low:g} ≤ "
+        high = "" if rule.high is None else f" ≤ {rule.high:g}"
+        return f"{low}value{high}"
+    return _named(rule.values) if rule.kind is RuleKind.CATEGORIES else "a value"
+
+
+def _distribution(feature: Feature) -> str:
+    found = feature.distribution
+    if isinstance(found, Numeric):
+        return (
+            f"{found.minimum:g} to {found.maximum:g}, mean {found.mean:.4g}, "
+            f"standard deviation {found.std:.4g}"
+        )
+    if isinstance(found, Categorical):
+        rare = f"; {found.other:,} in other values" if found.other else ""
+        return _named(found.values) + rare
+    return "no value"
+
+
+def _named(values: tuple[str, ...]) -> str:
+    more = len(values) - _MOST_NAMED
+    return ", ".join(values[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
