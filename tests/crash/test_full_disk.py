@@ -9,8 +9,15 @@ import httpx
 import pytest
 
 from registry.audit.query import AuditTrail
-from registry.console import open_registry
-from tests.builders import Gateway, add_key, infer_body, linear_model, publish, serving
+from tests.builders import (
+    Gateway,
+    add_key,
+    infer_body,
+    linear_model,
+    open_registry,
+    publish,
+    serving,
+)
 from tests.crash.ledger import check_log, lost_records
 
 _SIZE_MIB = 24
