@@ -1,7 +1,9 @@
 """Group commit: requests hand over their entries, one thread makes them durable, all wake at once.
 
-No timer gathers a group. The thread takes whatever waits, so a lone entry is committed at once and
-the entries that arrive during a commit make the next group. Nothing here knows what an entry says.
+No timer gathers a group. The entries of one turn of the event loop reach the thread together, and
+it takes whatever waits: a lone entry is committed at once, and the entries that arrive during a
+commit make the next group. Were each handed over as it comes, the thread would wake for the first
+and sync it alone, with the loop held up for it. Nothing here knows what an entry says.
 """
 
 import asyncio
@@ -31,6 +33,13 @@ class _Waiter(Struct, frozen=True, gc=False):
     done: asyncio.Future[None]
 
 
+class _Batch(Struct, gc=False):
+    """The entries of one turn of the loop, and their size in bytes."""
+
+    waiters: list[_Waiter] = []
+    size: int = 0
+
+
 class Journal:
     """The durable journal of one worker: made, used and closed on one event loop.
 
@@ -55,7 +64,8 @@ class Journal:
         self._max_waiting = max_waiting
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._queue: queue.SimpleQueue[_Waiter | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._batch = _Batch()
         self._waiting = 0
         self._closing = False
         self._broken: JournalBroken | None = None
@@ -86,16 +96,32 @@ class Journal:
             raise JournalUnavailable(f"{self._waiting} records wait for the disk")
         done = self._loop.create_future()
         self._waiting += 1
-        self._queue.put(_Waiter(entry, size, done))
+        self._gather(_Waiter(entry, size, done))
         await done
 
     async def close(self) -> None:
         """Commit what waits, then seal the segment. A second call waits for the first."""
         if not self._closing:
             self._closing = True
+            self._hand_over()
             self._queue.put(None)
         await asyncio.shield(self._ended)
         self._thread.join()
+
+    def _gather(self, waiter: _Waiter) -> None:
+        batch = self._batch
+        if not batch.waiters:
+            # Runs behind the requests that this turn of the loop has yet to begin.
+            self._loop.call_soon(self._hand_over)
+        batch.waiters.append(waiter)
+        batch.size += waiter.size
+        if batch.size >= self._group_bytes:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._batch.waiters:
+            self._queue.put(self._batch)
+            self._batch = _Batch()
 
     def _run(self) -> None:
         try:
@@ -117,14 +143,14 @@ class Journal:
         """Wait for entries and take all there are, up to a group's size; True when none follow."""
         group: list[_Waiter] = []
         size = 0
-        item = self._queue.get()
-        while item is not None:
-            group.append(item)
-            size += item.size
+        batch = self._queue.get()
+        while batch is not None:
+            group += batch.waiters
+            size += batch.size
             # Only this thread takes, so what is counted here is there to be taken.
             if size >= self._group_bytes or self._queue.qsize() == 0:
                 return group, False
-            item = self._queue.get()
+            batch = self._queue.get()
         return group, True
 
     def _commit(self, group: list[_Waiter]) -> JournalUnavailable | JournalBroken | None:
