@@ -1,6 +1,5 @@
 """`gateway`: serve, demo, and the keys and records of a data directory."""
 
-import getpass
 import importlib
 from datetime import timedelta
 from pathlib import Path
@@ -15,48 +14,30 @@ from gateway.logs import configure_logs
 from gateway.security import Role, make_key
 from gateway.serve import serve
 from gateway.settings import Settings
-from registry.artifacts import Artifacts
 from registry.audit.query import AuditTrail
-from registry.errors import RegistryError
+from registry.console import DEFAULT_DATA_DIR, Commands, data_dir, local_author, open_registry
 from registry.records import Kind, Outcome, RecordFilter
-from registry.registry import Author, Registry
-from registry.store import open_store
 from registry.times import from_us, now
 
 _CONSOLE = Console()
 _ROLES = click.Choice([role.value for role in Role])
-_DEFAULTS = Settings(data_dir=Path("data"))
-
-data_dir = click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=_DEFAULTS.data_dir,
-    show_default=True,
-    help="Folder with everything the gateway keeps.",
-)
+_DEFAULTS = Settings(data_dir=DEFAULT_DATA_DIR)
 
 
-class Commands(click.Group):
-    """A group that says what went wrong in one line, and imports the demo only to run it."""
+class WithDemo(Commands):
+    """Imports the demo only to run it: it needs scikit-learn and pandas, serving does not."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), "demo"])
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name == "demo":
-            # It needs scikit-learn and pandas, which serving does not.
             command: click.Command = importlib.import_module("gateway.demo.story").demo
             return command
         return super().get_command(ctx, name)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except RegistryError as error:
-            raise click.ClickException(str(error)) from error
 
-
-@click.group(cls=Commands, context_settings={"auto_envvar_prefix": "GATEWAY"})
+@click.group(cls=WithDemo, context_settings={"auto_envvar_prefix": "GATEWAY"})
 @click.version_option(gateway.VERSION)
 def main() -> None:
     """Serve versioned ONNX models, and prove every answer."""
@@ -108,7 +89,7 @@ def keys() -> None:
 @click.option("--days", type=click.IntRange(1), help="Days until it expires; never, if not given.")
 def create_key(data_dir: Path, roles: tuple[str, ...], name: str, days: int | None) -> None:
     """Make a key and print its token, this once."""
-    registry, created = _registry(data_dir), now()
+    registry, created = open_registry(data_dir), now()
     expires = None if days is None else created + timedelta(days=days)
     key, token = make_key(
         name=name, roles=roles, author=local_author().principal, created=created, expires=expires
@@ -123,7 +104,7 @@ def create_key(data_dir: Path, roles: tuple[str, ...], name: str, days: int | No
 def list_keys(data_dir: Path) -> None:
     """List all keys."""
     table = Table("id", "name", "roles", "created", "expires", "revoked")
-    for key in _registry(data_dir).store.api_keys():
+    for key in open_registry(data_dir).store.api_keys():
         moments = (key.created, key.expires, key.revoked)
         texts = ("" if m is None else m.isoformat(" ", "seconds") for m in moments)
         table.add_row(key.id, key.name, ", ".join(key.roles), *texts)
@@ -135,7 +116,7 @@ def list_keys(data_dir: Path) -> None:
 @click.argument("key_id")
 def revoke_key(data_dir: Path, key_id: str) -> None:
     """End a key; a running gateway refuses it within a second."""
-    _registry(data_dir).revoke_key(key_id, local_author())
+    open_registry(data_dir).revoke_key(key_id, local_author())
     click.echo(f"{key_id} is revoked.")
 
 
@@ -154,7 +135,7 @@ def audit() -> None:
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 def list_records(data_dir: Path, limit: int, **wanted: Any) -> None:
     """Show the newest records that fit."""
-    trail = AuditTrail(_registry(data_dir).store, data_dir / "journal")
+    trail = AuditTrail(open_registry(data_dir).store, data_dir / "journal")
     table = Table("time", "kind", "outcome", "model", "lane", "principal", "what", "id")
     for found in trail.find(RecordFilter(**wanted), limit=limit).records:
         record = found.record
@@ -170,15 +151,6 @@ def list_records(data_dir: Path, limit: int, **wanted: Any) -> None:
             record.id,
         )
     _CONSOLE.print(table)
-
-
-def local_author() -> Author:
-    """Name the operating system's user, who has the data directory and so needs no key."""
-    return Author(principal=f"local:{getpass.getuser()}")
-
-
-def _registry(data_dir: Path) -> Registry:
-    return Registry(open_store(data_dir), Artifacts(data_dir / "artifacts"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The one process that works for all workers: it brings their journals into the store."""
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ _NICENESS = 5
 def run_controller(settings: Settings, stop: threading.Event) -> None:
     """Integrate until told to stop, then once more; a full disk or busy store is waited out."""
     store = open_store(settings.data_dir)
+    logger.info("controller_ready")
     try:
         while not stop.is_set():
             stop.wait(_round(store, settings))
@@ -55,7 +57,8 @@ def main() -> None:
 
 
 def _stop_with_parent(parent: int, stop: threading.Event) -> None:
-    os.read(parent, 1)  # returns when the other end closes
+    # Not a read: the workers' event loops make this pipe non-blocking for all who hold it.
+    select.select([parent], [], [])  # returns when the other end closes
     stop.set()
 
 

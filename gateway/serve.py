@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from gateway.logs import logger
 from gateway.settings import Settings, write_settings
 from registry.errors import Conflict, StoreUnavailable
-from registry.store import open_store
+from registry.store import Store, open_store
 
 _BACKLOG = 2048
 _RESTART_S = 0.1
@@ -28,8 +28,9 @@ class Supervisor:
     The listener stays open here, so that connections made while a worker starts anew wait for it.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, store: Store, listener: socket.socket) -> None:
         self._settings = settings
+        self._store = store
         self._listener = listener
         self._stopping = asyncio.Event()
         self._children: dict[str, asyncio.subprocess.Process] = {}
@@ -65,6 +66,7 @@ class Supervisor:
             )
             self._children[name] = process
             status = await process.wait()
+            await self._forget(process.pid)
             if self._stopping.is_set():
                 return
             if time.monotonic() - started > _SETTLED_S:
@@ -72,6 +74,12 @@ class Supervisor:
             logger.error("process_ended", name=name, status=status, restart_s=delay_s)
             await asyncio.wait([asyncio.create_task(self._stopping.wait())], timeout=delay_s)
             delay_s = min(delay_s * 2, _LONGEST_RESTART_S)
+
+    async def _forget(self, pid: int) -> None:
+        try:
+            await asyncio.to_thread(self._store.forget_worker, pid)
+        except StoreUnavailable as error:
+            logger.warning("worker_not_forgotten", pid=pid, detail=str(error))
 
     async def _end(self, kind: str, keepers: list[asyncio.Task[None]]) -> None:
         processes = [p for name, p in self._children.items() if name.startswith(kind)]
@@ -96,10 +104,10 @@ def serve(settings: Settings) -> None:
     settings.journal_dir.mkdir(mode=0o700, exist_ok=True)
     with _sole_server(settings):
         store.clear_workers()
-        store.close()
         with _listen(settings) as listener:
             logger.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
-            asyncio.run(Supervisor(settings, listener).run())
+            asyncio.run(Supervisor(settings, store, listener).run())
+        store.close()
 
 
 @contextmanager

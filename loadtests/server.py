@@ -1,4 +1,4 @@
-"""A server under load: its processes, the core that holds them, the processor time they take."""
+"""A server under load: its processes, the core that holds them, and the time they take."""
 
 import os
 import signal

@@ -274,7 +274,8 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     `v` is the format's version. Holds strings, integers and arrays of strings only, and commitments
     instead of payloads: nothing here needs to be erased. `id` is a UUIDv7, `time` nanoseconds since
     1970 in UTC as a string, `latency_us` the microseconds from the body's arrival to the record,
-    `input` and `output` the commitments of `registry.audit.entry`. `violations`, `flags` and
+    `batch` the rows that ran together and `batch_row` where this request's began, `input` and
+    `output` the commitments of `registry.entry`. `violations`, `flags` and
     `observed` name rule, input and row, as in `range distance[3]`.
     """
 
@@ -292,6 +293,8 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     runtime: str | None = None
     lane: str | None = None
     rows: int | None = None
+    batch: int | None = None
+    batch_row: int | None = None
     error: str | None = None
     latency_us: int | None = None
     input: str | None = None

@@ -10,7 +10,7 @@ from msgspec import Struct
 from registry import lifecycle
 from registry.admission.admit import admit
 from registry.artifacts import Artifacts
-from registry.audit.entry import new_record_id
+from registry.entry import new_record_id
 from registry.errors import (
     AliasNotFound,
     InvalidRequest,

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from registry.audit.entry import Entry, Payload
+from registry.entry import Entry, Payload
 from registry.records import (
     AliasChange,
     AuditRecord,
@@ -123,6 +123,10 @@ class Store(Reader, Protocol):
 
     def report_worker(self, status: WorkerStatus) -> None:
         """Keep what a worker says of itself, in place of what it said before."""
+        ...
+
+    def forget_worker(self, pid: int) -> None:
+        """Forget the worker that ran in a process which has ended."""
         ...
 
     def clear_workers(self) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from registry.audit.entry import Entry, encode_record, new_record_id, now_ns
 from registry.audit.segment import Damage, Group, is_sealed, list_segments, read_groups
+from registry.entry import Entry, encode_record, new_record_id, now_ns
 from registry.records import AuditRecord, Kind, Outcome
 from registry.store import Store
 

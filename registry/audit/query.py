@@ -11,8 +11,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from registry.audit.entry import Entry, Payload, decode_record
 from registry.audit.segment import Group, list_segments, read_groups
+from registry.entry import Entry, Payload, decode_record
 from registry.errors import PayloadNotFound, RecordNotFound
 from registry.records import AuditRecord, RecordFilter
 from registry.store import Reader, Store

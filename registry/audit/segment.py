@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from registry.audit.entry import Entry, new_record_id, now_ns
+from registry.entry import Entry, new_record_id, now_ns
 from registry.errors import JournalBroken, JournalUnavailable, StoreIncompatible
 
 SUFFIX = ".segment"

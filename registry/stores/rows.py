@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from registry.audit.entry import Payload, decode_record
+from registry.entry import Payload, decode_record
 from registry.errors import InvalidRequest
 from registry.records import (
     AliasCause,

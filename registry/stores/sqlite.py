@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from registry.audit.entry import Entry, Payload, encode_record
+from registry.entry import Entry, Payload, encode_record
 from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
 from registry.records import (
     AliasChange,
@@ -230,6 +230,9 @@ class SqliteStore(SqliteReader):
 
     def report_worker(self, status: WorkerStatus) -> None:
         self._rows("INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?)", rows.worker_row(status))
+
+    def forget_worker(self, pid: int) -> None:
+        self._rows("DELETE FROM worker WHERE pid = ?", (pid,))
 
     def clear_workers(self) -> None:
         self._rows("DELETE FROM worker")

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.audit import segment
-from registry.audit.entry import Entry, Payload
 from registry.audit.segment import (
     Damage,
     Group,
@@ -17,6 +16,7 @@ from registry.audit.segment import (
     list_segments,
     read_groups,
 )
+from registry.entry import Entry, Payload
 from registry.errors import StoreIncompatible
 
 HEADER_SIZE = 20

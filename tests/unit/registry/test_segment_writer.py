@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from registry.audit import segment
-from registry.audit.entry import Entry, Payload
 from registry.audit.segment import (
     Group,
     SegmentWriter,
@@ -18,6 +17,7 @@ from registry.audit.segment import (
     list_segments,
     read_groups,
 )
+from registry.entry import Entry, Payload
 from registry.errors import JournalBroken, JournalUnavailable
 
 
@@ -69,7 +69,7 @@ def test_a_segment_that_its_writer_has_not_locked_yet_is_not_sealed(tmp_path: Pa
 def test_a_killed_writer_seals_its_segment_and_loses_no_durable_group(tmp_path: Path) -> None:
     script = """
         import pathlib, sys
-        from registry.audit.entry import Entry
+        from registry.entry import Entry
         from registry.audit.segment import SegmentWriter
         writer = SegmentWriter(pathlib.Path(sys.argv[1]))
         writer.append([Entry(b"kept", None)])
@@ -96,7 +96,7 @@ def test_a_full_disk_is_a_refusal_and_room_is_all_that_recovery_needs(tmp_path: 
     child = run_child(
         """
         import pathlib, resource, signal, sys
-        from registry.audit.entry import Entry
+        from registry.entry import Entry
         from registry.audit.segment import SegmentWriter
         from registry.errors import JournalUnavailable
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -128,7 +128,7 @@ def test_a_disk_without_room_for_a_new_segment_refuses_it_and_keeps_no_trace(
     child = run_child(
         """
         import pathlib, resource, signal, sys
-        from registry.audit.entry import Entry
+        from registry.entry import Entry
         from registry.audit.segment import SegmentWriter, list_segments
         from registry.errors import JournalUnavailable
         directory = pathlib.Path(sys.argv[1])

@@ -1,0 +1,1 @@
+"""The demonstration: models of real flights, and the July traffic that they meet."""

@@ -1,0 +1,132 @@
+"""Callers that remember every answer they got, and the check that no answer was forgotten."""
+
+import http.client
+import itertools
+import json
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from registry.audit.log import integrate
+from registry.audit.query import AuditTrail
+from registry.entry import commit, decode_record
+from registry.errors import NotFound
+from registry.records import RecordFilter
+from registry.registry import Registry
+from tests.builders import infer_body
+
+CALLERS = 8
+_COUNTER = itertools.count()
+
+
+class Callers:
+    """Threads that ask without a pause; `acknowledged` maps record ids to request ids."""
+
+    def __init__(self, url: str, token: str, model: str, threads: int = CALLERS) -> None:
+        self.acknowledged: dict[str, str] = {}
+        self.unexpected: list[tuple[int, bytes]] = []
+        self.refused = 0
+        self._address = urlsplit(url).netloc
+        self._path = f"/v2/models/{model}/infer"
+        self._headers = {"authorization": f"Bearer {token}"}
+        self._stopped = threading.Event()
+        self._answered = threading.Condition()
+        self._threads = [threading.Thread(target=self._call) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for_answers(self, count: int, timeout_s: float = 20) -> None:
+        """Return when this many more requests were acknowledged; fail if they are not in time."""
+        with self._answered:
+            wanted = len(self.acknowledged) + count
+            assert self._answered.wait_for(lambda: len(self.acknowledged) >= wanted, timeout_s)
+
+    def _call(self) -> None:
+        while not self._stopped.is_set():
+            with closing(http.client.HTTPConnection(self._address, timeout=10)) as connection:
+                try:
+                    self._ask_until_stopped(connection)
+                except (OSError, http.client.HTTPException):
+                    continue  # the process at the other end was killed: nothing was acknowledged
+
+    def _ask_until_stopped(self, connection: http.client.HTTPConnection) -> None:
+        while not self._stopped.is_set():
+            request_id = f"request-{next(_COUNTER)}"
+            body = json.dumps({"id": request_id, **infer_body([[1.0, 2.0, 3.0]])})
+            connection.request("POST", self._path, body, self._headers)
+            response = connection.getresponse()
+            answer = response.read()
+            if response.status == 200:
+                with self._answered:
+                    self.acknowledged[response.headers["x-record-id"]] = request_id
+                    self._answered.notify_all()
+            elif response.status == 503:
+                self.refused += 1
+            else:
+                self.unexpected.append((response.status, answer))
+
+
+def lost_records(trail: AuditTrail, acknowledged: dict[str, str]) -> list[str]:
+    """Return the acknowledged records that the audit trail does not hold as they were answered."""
+    held: dict[str, str | None] = {}
+    cursor = None
+    while True:
+        page = trail.find(RecordFilter(), limit=1000, cursor=cursor)
+        held.update((found.record.id, found.record.request_id) for found in page.records)
+        if page.cursor is None:
+            break
+        cursor = page.cursor
+    return [record for record, request in acknowledged.items() if held.get(record) != request]
+
+
+def missing_records(trail: AuditTrail, acknowledged: dict[str, str]) -> list[str]:
+    """Return the acknowledged records that are not found by their ids, with their payloads."""
+    return [one for one, request in acknowledged.items() if not _is_held(trail, one, request)]
+
+
+def _is_held(trail: AuditTrail, record_id: str, request_id: str) -> bool:
+    try:
+        record = trail.record(record_id).record
+        payload = trail.payload(record_id)
+    except NotFound:
+        return False
+    return (
+        record.request_id == request_id
+        and record.input == commit(payload.salt, payload.input)
+        and record.output == commit(payload.salt, payload.output)
+    )
+
+
+def check_log(registry: Registry, journal_dir: Path) -> int:
+    """Integrate what is left, check the whole log, and return how many inferences it holds.
+
+    The indexes have no gaps, every payload is what its record commits to, SQLite finds its file
+    whole, and no journal segment is left.
+    """
+    while integrate(registry.store, journal_dir).records:
+        pass
+    assert not list(journal_dir.glob("*.damaged"))
+    rows: list[tuple[int, bytes]] = []
+    before = None
+    while page := registry.store.records(RecordFilter(), before=before, limit=1000):
+        rows += page
+        before = decode_record(page[-1][1]).id
+    assert sorted(index for index, _ in rows) == list(range(len(rows)))
+    records = [decode_record(leaf) for _, leaf in rows]
+    answered = [record for record in records if record.output is not None]
+    for record in answered:
+        payload = registry.store.payload(record.id)
+        assert payload is not None
+        assert record.input == commit(payload.salt, payload.input)
+        assert record.output == commit(payload.salt, payload.output)
+    return len(answered)

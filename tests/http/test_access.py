@@ -1,0 +1,162 @@
+"""Who may use which route: the whole table, held against the code and against a real gateway."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from litestar import Litestar, get
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.routes import HTTPRoute
+from litestar.testing import TestClient
+
+from gateway.app import HANDLERS
+from gateway.http.access import check_access, roles_of
+from gateway.http.docs import Documentation
+from gateway.http.problems import answer_error
+from gateway.loader import Loader
+from gateway.roster import Roster
+from gateway.runtime import Watchdog
+from gateway.security import Keyring, Role, make_key
+from registry.registry import Registry
+from registry.times import now
+from tests.http.world import World, check_problem
+
+OPEN = None
+READERS = {Role.INVOKER, Role.VIEWER}
+# The table of the design: method, route, and the roles that may use it; None needs no key.
+TABLE: dict[tuple[str, str], set[Role] | None] = {
+    ("GET", "/v2"): OPEN,
+    ("GET", "/v2/health/live"): OPEN,
+    ("GET", "/v2/health/ready"): OPEN,
+    ("GET", "/v2/models"): READERS,
+    ("GET", "/v2/models/{model}"): READERS,
+    ("GET", "/v2/models/{model}/ready"): READERS,
+    ("GET", "/v2/models/{model}/versions/{version}"): READERS,
+    ("GET", "/v2/models/{model}/versions/{version}/ready"): READERS,
+    ("POST", "/v2/models/{model}/infer"): {Role.INVOKER},
+    ("POST", "/v2/models/{model}/versions/{version}/infer"): {Role.INVOKER},
+    ("POST", "/admin/models/{model}/versions"): {Role.PUBLISHER},
+    ("GET", "/admin/models"): {Role.VIEWER},
+    ("GET", "/admin/models/{model}"): {Role.VIEWER},
+    ("GET", "/admin/models/{model}/versions/{version}"): {Role.VIEWER},
+    ("GET", "/admin/models/{model}/history"): {Role.VIEWER},
+    ("POST", "/admin/models/{model}/promotions"): {Role.DEPLOYER},
+    ("POST", "/admin/models/{model}/rollback"): {Role.DEPLOYER},
+    ("POST", "/admin/keys"): {Role.ADMIN},
+    ("GET", "/admin/keys"): {Role.ADMIN},
+    ("DELETE", "/admin/keys/{key_id}"): {Role.ADMIN},
+    ("GET", "/audit/records"): {Role.AUDITOR},
+    ("GET", "/audit/records/{record_id}"): {Role.AUDITOR},
+    ("GET", "/audit/records/{record_id}/payload"): {Role.AUDITOR},
+    ("GET", "/docs"): OPEN,
+    ("GET", "/openapi.json"): OPEN,
+}
+INFERENCE = {route for route in TABLE if route[1].endswith("/infer")}
+PLACES = {"{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{record_id}": "none"}
+
+
+def routes() -> Iterator[tuple[str, str, frozenset[Role] | None]]:
+    """Walk what the framework serves: method, path and declared roles."""
+    parts = ("settings", "registry", "loader", "trail")
+    provided = {part: Provide(lambda: None, sync_to_thread=False) for part in parts}
+    handlers = [*HANDLERS, Documentation]
+    for route in Litestar(handlers, dependencies=provided, openapi_config=None).routes:
+        assert isinstance(route, HTTPRoute)
+        for handler in route.route_handlers:
+            for method in set(handler.http_methods) - {"OPTIONS"}:
+                yield method, route.path_format, roles_of(handler)
+
+
+def call(client: httpx.Client, method: str, path: str) -> httpx.Response:
+    for place, value in PLACES.items():
+        path = path.replace(place, value)
+    return client.request(method, path)
+
+
+def test_every_route_declares_the_roles_of_the_table() -> None:
+    declared = {(method, path): roles for method, path, roles in routes()}
+
+    assert declared == {route: TABLE[route] for route in TABLE.keys() - INFERENCE}
+
+
+def test_the_running_gateway_describes_no_other_route(client: httpx.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    described = {
+        (method.upper(), path)
+        for path, operations in paths.items()
+        for method in operations.keys() - {"parameters"}
+    }
+
+    assert described == TABLE.keys() - {("GET", "/docs"), ("GET", "/openapi.json")}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_role_opens_its_routes_and_no_others(world: World, role: Role) -> None:
+    with world.client(role.value) as client:
+        for (method, path), roles in TABLE.items():
+            answer = call(client, method, path)
+            if roles is None or role in roles:
+                assert answer.status_code not in (401, 403), (method, path)
+            else:
+                check_problem(answer, 403, "forbidden")
+
+
+@pytest.mark.parametrize("key", ["none", "bad", "revoked", "expired"])
+def test_without_a_valid_key_only_open_routes_answer(world: World, key: str) -> None:
+    with world.client(key) as client:
+        for (method, path), roles in TABLE.items():
+            answer = call(client, method, path)
+            if roles is None:
+                assert answer.status_code == 200, (method, path)
+            else:
+                check_problem(answer, 401, "unauthenticated")
+                assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [b"", b"Bearer", b"Basic dTpw", b"bearer \xff\xfe", b"Bearer " + b"x" * 8000],
+)
+def test_a_malformed_authorization_is_no_key(client: httpx.Client, authorization: bytes) -> None:
+    for method, path in (("GET", "/admin/models"), ("POST", "/v2/models/linear/infer")):
+        answer = client.request(method, path, headers={b"authorization": authorization})
+        check_problem(answer, 401, "unauthenticated")
+
+
+def test_options_tells_a_stranger_nothing_but_methods(world: World) -> None:
+    with world.client("none") as client:
+        for path in sorted({path for _, path in TABLE}):
+            answer = call(client, "OPTIONS", path)
+            if answer.status_code == 204:
+                assert answer.content == b""
+            else:
+                check_problem(answer, 405 if path.endswith("/infer") else 401)
+
+
+def test_a_route_that_declares_no_roles_is_closed(registry: Registry, tmp_path: Path) -> None:
+    @get("/forgotten", sync_to_thread=False)
+    def forgotten() -> str:
+        return "secret"
+
+    key, token = make_key(name="all", roles=list(Role), author="tests", created=now())
+    with ThreadPoolExecutor(1) as executor:
+        watchdog = Watchdog(1)
+        loader = Loader(
+            worker="w", registry=registry, watchdog=watchdog, executor=executor, poll_s=1
+        )
+        loader.roster = Roster(generation=0, models={}, keyring=Keyring([key]), failures={})
+        app = Litestar(
+            [forgotten],
+            guards=[check_access],
+            exception_handlers={Exception: answer_error},
+            state=State({"loader": loader}),
+            openapi_config=None,
+        )
+        with TestClient(app) as client:
+            check_problem(client.get("/forgotten"), 401, "unauthenticated")
+            answer = client.get("/forgotten", headers={"authorization": f"Bearer {token}"})
+            check_problem(answer, 403, "forbidden")
+        watchdog.close()
