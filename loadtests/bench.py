@@ -241,6 +241,18 @@ def machine() -> dict[str, object]:
     }
 
 
+def _two_cores() -> tuple[int, int]:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise LoadTestError("Two cores are needed, one for the server and one for wrk.")
+    return cores[0], cores[1]
+
+
+def _check_peer() -> None:
+    if not _PEER_PYTHON.exists():
+        raise LoadTestError("The peer is not installed; run it as: make bench")
+
+
 def _measure_all(bench: Bench, repeats: int, console: Console) -> tuple[list[Run], int]:
     """Run gateway and peer by turns; return the runs and how many answers the log holds."""
     data_dir = bench.folder / "data"
@@ -302,21 +314,18 @@ def _report(runs: Sequence[Run], recorded: int, seconds: float, console: Console
 def main(seconds: float, repeats: int) -> None:
     """Measure the gateway beside a hand-written FastAPI app."""
     console = Console()
-    cores = sorted(os.sched_getaffinity(0))
     try:
+        server_core, client_core = _two_cores()
         found = wrk.find_wrk()
-        if not _PEER_PYTHON.exists():
-            raise LoadTestError("The peer is not installed; run it as: make bench")
-        if len(cores) < 2:
-            raise LoadTestError("Two cores are needed, one for the server and one for wrk.")
+        _check_peer()
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             bench = Bench(
                 wrk=found,
                 trained=train(),
                 folder=Path(folder),
                 seconds=seconds,
-                server_core=cores[0],
-                client_core=cores[1],
+                server_core=server_core,
+                client_core=client_core,
             )
             runs, recorded = _measure_all(bench, repeats, console)
         _report(runs, recorded, seconds, console)
