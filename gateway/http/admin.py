@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, get, post
 from litestar.datastructures import UploadFile
+from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
-from litestar.params import Body, Parameter
+from litestar.params import Body, JSONBody, PathParameter, QueryParameter
 from msgspec import Struct
 
 from gateway.http.access import author_of, open_to
@@ -22,7 +23,7 @@ from registry.times import as_utc
 
 UPLOAD_ROUTE_LIMIT = "upload_limit"
 
-VersionNumber = Annotated[int, Parameter(ge=1, description="Number of a version.")]
+VersionNumber = Annotated[int, PathParameter(ge=1, description="Number of a version.")]
 
 
 class PublishForm(Struct):
@@ -70,7 +71,7 @@ class History(Struct, kw_only=True):
 @post("/admin/models/{model:str}/versions", opt=open_to(Role.PUBLISHER), status_code=201)
 async def publish(
     request: Request[Any, Any, Any],
-    registry: Registry,
+    registry: NamedDependency[Registry],
     model: ModelName,
     data: Annotated[PublishForm, Body(media_type=RequestEncodingType.MULTI_PART)],
 ) -> VersionView:
@@ -84,14 +85,14 @@ async def publish(
 
 
 @get("/admin/models", opt=open_to(Role.VIEWER), sync_to_thread=True)
-def list_models(registry: Registry) -> list[ModelView]:
+def list_models(registry: NamedDependency[Registry]) -> list[ModelView]:
     """List all models with their versions and aliases."""
     with registry.store.snapshot() as view:
         return [_model_view(view, model) for model in view.models()]
 
 
 @get("/admin/models/{model:str}", opt=open_to(Role.VIEWER), sync_to_thread=True)
-def show_model(registry: Registry, model: ModelName) -> ModelView:
+def show_model(registry: NamedDependency[Registry], model: ModelName) -> ModelView:
     """Show one model with its versions and aliases."""
     registry.versions(model)
     with registry.store.snapshot() as view:
@@ -103,7 +104,9 @@ def show_model(registry: Registry, model: ModelName) -> ModelView:
     opt=open_to(Role.VIEWER),
     sync_to_thread=True,
 )
-def show_version(registry: Registry, model: ModelName, version: VersionNumber) -> VersionView:
+def show_version(
+    registry: NamedDependency[Registry], model: ModelName, version: VersionNumber
+) -> VersionView:
     """Show one version with its signature, contract, reference, lineage and certificate."""
     found = registry.version(model, version)
     aliases = registry.store.aliases(model)
@@ -121,7 +124,10 @@ def show_version(registry: Registry, model: ModelName, version: VersionNumber) -
     sync_to_thread=True,
 )
 def promote(
-    request: Request[Any, Any, Any], registry: Registry, model: ModelName, data: Promotion
+    request: Request[Any, Any, Any],
+    registry: NamedDependency[Registry],
+    model: ModelName,
+    data: JSONBody[Promotion],
 ) -> AliasChange:
     """Make a version the champion; every worker serves it within a second."""
     return registry.promote(model, data.version, data.reason, author_of(request))
@@ -134,7 +140,10 @@ def promote(
     sync_to_thread=True,
 )
 def roll_back(
-    request: Request[Any, Any, Any], registry: Registry, model: ModelName, data: Rollback
+    request: Request[Any, Any, Any],
+    registry: NamedDependency[Registry],
+    model: ModelName,
+    data: JSONBody[Rollback],
 ) -> AliasChange:
     """Put the previous champion back, or an earlier one that is named."""
     return registry.roll_back(model, data.reason, author_of(request), data.version)
@@ -142,10 +151,10 @@ def roll_back(
 
 @get("/admin/models/{model:str}/history", opt=open_to(Role.VIEWER), sync_to_thread=True)
 def show_history(
-    registry: Registry,
+    registry: NamedDependency[Registry],
     model: ModelName,
     at: Annotated[
-        datetime | None, Parameter(description="Also say what was live at this time.")
+        datetime | None, QueryParameter(description="Also say what was live at this time.")
     ] = None,
 ) -> History:
     """Show who changed what was live, when and why."""

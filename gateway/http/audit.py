@@ -5,7 +5,8 @@ from typing import Annotated
 
 import msgspec
 from litestar import get
-from litestar.params import Parameter, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import PathParameter, QueryParameter
 from msgspec import Raw, Struct
 
 from gateway.http.access import open_to
@@ -19,7 +20,8 @@ from registry.times import as_utc
 
 _AUDITORS = open_to(Role.AUDITOR)
 
-RecordId = Annotated[str, Parameter(description="Id of a record.")]
+RecordId = Annotated[str, PathParameter(description="Id of a record.")]
+Text = Annotated[str | None, QueryParameter()]
 
 
 class RecordView(Struct, kw_only=True):
@@ -48,18 +50,18 @@ class PayloadView(Struct, kw_only=True):
 
 @get("/audit/records", opt=_AUDITORS, sync_to_thread=True)
 def find_records(  # noqa: PLR0917 - the framework passes them by name
-    trail: AuditTrail,
-    model: str | None = None,
-    version: int | None = None,
-    lane: str | None = None,
-    kind: Kind | None = None,
-    principal: str | None = None,
-    outcome: Outcome | None = None,
-    request_id: str | None = None,
+    trail: NamedDependency[AuditTrail],
+    model: Text = None,
+    version: Annotated[int | None, QueryParameter()] = None,
+    lane: Text = None,
+    kind: Annotated[Kind | None, QueryParameter()] = None,
+    principal: Text = None,
+    outcome: Annotated[Outcome | None, QueryParameter()] = None,
+    request_id: Text = None,
     since: Annotated[datetime | None, QueryParameter(name="from")] = None,
     until: Annotated[datetime | None, QueryParameter(name="to")] = None,
-    limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
-    cursor: str | None = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    cursor: Text = None,
 ) -> RecordPage:
     """Find records, newest first: from `from` on and before `to`."""
     wanted = RecordFilter(
@@ -78,13 +80,13 @@ def find_records(  # noqa: PLR0917 - the framework passes them by name
 
 
 @get("/audit/records/{record_id:str}", opt=_AUDITORS, sync_to_thread=True)
-def show_record(trail: AuditTrail, record_id: RecordId) -> RecordView:
+def show_record(trail: NamedDependency[AuditTrail], record_id: RecordId) -> RecordView:
     """Show one record."""
     return _view(trail.record(record_id))
 
 
 @get("/audit/records/{record_id:str}/payload", opt=_AUDITORS, sync_to_thread=True)
-def show_payload(trail: AuditTrail, record_id: RecordId) -> PayloadView:
+def show_payload(trail: NamedDependency[AuditTrail], record_id: RecordId) -> PayloadView:
     """Show the input and the output of one record."""
     record = trail.record(record_id).record
     payload = trail.payload(record_id)

@@ -4,7 +4,8 @@ import os
 from typing import Annotated
 
 from litestar import Response, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import PathParameter
 from msgspec import Struct
 
 import gateway
@@ -19,8 +20,8 @@ SERVER_NAME = "governed-gateway"
 _LEAST_FREE_BYTES = 1 << 20
 _READERS = open_to(Role.INVOKER, Role.VIEWER)
 
-ModelName = Annotated[str, Parameter(description="Name of a model.")]
-VersionText = Annotated[str, Parameter(description="Number of a version.")]
+ModelName = Annotated[str, PathParameter(description="Name of a model.")]
+VersionText = Annotated[str, PathParameter(description="Number of a version.")]
 
 
 class Live(Struct):
@@ -56,7 +57,9 @@ def is_live() -> Live:
 
 
 @get("/v2/health/ready", opt=OPEN, sync_to_thread=False)
-def is_ready(loader: Loader, settings: Settings) -> Response[Ready]:
+def is_ready(
+    loader: NamedDependency[Loader], settings: NamedDependency[Settings]
+) -> Response[Ready]:
     """Say whether inference is answered: versions are loaded, and records find room on the disk."""
     disk = os.statvfs(settings.journal_dir)
     has_room = disk.f_bavail * disk.f_frsize >= _LEAST_FREE_BYTES
@@ -65,32 +68,36 @@ def is_ready(loader: Loader, settings: Settings) -> Response[Ready]:
 
 
 @get("/v2/models", opt=_READERS, sync_to_thread=False)
-def list_served(loader: Loader) -> ServedModels:
+def list_served(loader: NamedDependency[Loader]) -> ServedModels:
     """Name the models that answer."""
     models = loader.roster.models
     return ServedModels(models=sorted(name for name in models if models[name].champion))
 
 
 @get("/v2/models/{model:str}", opt=_READERS, sync_to_thread=False)
-def describe_model(loader: Loader, model: ModelName) -> ModelMetadata:
+def describe_model(loader: NamedDependency[Loader], model: ModelName) -> ModelMetadata:
     """Describe the champion's inputs and outputs."""
     return _describe(loader.roster, _choose(loader.roster, model, None))
 
 
 @get("/v2/models/{model:str}/versions/{version:str}", opt=_READERS, sync_to_thread=False)
-def describe_version(loader: Loader, model: ModelName, version: VersionText) -> ModelMetadata:
+def describe_version(
+    loader: NamedDependency[Loader], model: ModelName, version: VersionText
+) -> ModelMetadata:
     """Describe one version's inputs and outputs."""
     return _describe(loader.roster, _choose(loader.roster, model, version))
 
 
 @get("/v2/models/{model:str}/ready", opt=_READERS, sync_to_thread=False)
-def is_model_ready(loader: Loader, model: ModelName) -> ModelReady:
+def is_model_ready(loader: NamedDependency[Loader], model: ModelName) -> ModelReady:
     """Say that a model answers; it is not found if it does not."""
     return ModelReady(name=_choose(loader.roster, model, None).model, ready=True)
 
 
 @get("/v2/models/{model:str}/versions/{version:str}/ready", opt=_READERS, sync_to_thread=False)
-def is_version_ready(loader: Loader, model: ModelName, version: VersionText) -> ModelReady:
+def is_version_ready(
+    loader: NamedDependency[Loader], model: ModelName, version: VersionText
+) -> ModelReady:
     """Say that a version answers; it is not found if it does not."""
     return ModelReady(name=_choose(loader.roster, model, version).model, ready=True)
 

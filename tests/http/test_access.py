@@ -61,7 +61,7 @@ PLACES = {"{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{recor
 def routes() -> Iterator[tuple[str, str, frozenset[Role] | None]]:
     """Walk what the framework serves: method, path and declared roles."""
     parts = ("settings", "registry", "loader", "trail")
-    provided = dict.fromkeys(parts, Provide(lambda: None, sync_to_thread=False))
+    provided = {part: Provide(lambda: None, sync_to_thread=False) for part in parts}
     handlers = [*HANDLERS, Documentation]
     for route in Litestar(handlers, dependencies=provided, openapi_config=None).routes:
         assert isinstance(route, HTTPRoute)

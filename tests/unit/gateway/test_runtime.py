@@ -41,17 +41,13 @@ def make_runner(artifact: bytes, watchdog: Watchdog, executor: ThreadPoolExecuto
     )
 
 
-def test_a_run_answers_all_outputs_or_those_asked_for(
-    watchdog: Watchdog, executor: ThreadPoolExecutor
-) -> None:
+def test_a_run_answers_with_all_outputs(watchdog: Watchdog, executor: ThreadPoolExecutor) -> None:
     runner = make_runner(linear_model(2.0), watchdog, executor)
     tensors = {"x": np.ones((2, 3), np.float32)}
 
-    everything = asyncio.run(runner.run(tensors, 2, None))
-    chosen = asyncio.run(runner.run(tensors, 2, ("y",)))
+    [values] = asyncio.run(runner.run(tensors, 2))
 
-    assert everything["y"].tolist() == [[6.0], [6.0]]
-    assert chosen.keys() == {"y"}
+    assert values.tolist() == [[6.0], [6.0]]
 
 
 def test_a_long_run_is_ended_at_its_deadline_while_others_go_on(
@@ -61,10 +57,10 @@ def test_a_long_run_is_ended_at_its_deadline_while_others_go_on(
     short = make_runner(linear_model(), watchdog, executor)
 
     async def run_both() -> tuple[object, int]:
-        task = asyncio.create_task(endless.run({"n": np.array([1 << 62])}, 1, None))
+        task = asyncio.create_task(endless.run({"n": np.array([1 << 62])}, 1))
         answered = 0
         while not task.done():
-            await short.run({"x": np.ones((1, 3), np.float32)}, 1, None)
+            await short.run({"x": np.ones((1, 3), np.float32)}, 1)
             answered += 1
             await asyncio.sleep(0)
         return task.exception(), answered
@@ -90,7 +86,7 @@ def test_a_model_with_a_loop_never_runs_on_the_event_loop(
             return session.run(*arguments)
 
     runner._session = Spy()
-    asyncio.run(runner.run({"n": np.array([3])}, 1, None))
+    asyncio.run(runner.run({"n": np.array([3])}, 1))
 
     assert [name.split("_")[0] for name in threads] == ["run"]
 
@@ -111,7 +107,7 @@ def test_an_input_the_model_cannot_compute_with_is_the_callers_fault(
     runner = make_runner(linear_model(), watchdog, executor)
 
     with pytest.raises((InputNotAccepted, RunFailed)):
-        asyncio.run(runner.run({"x": np.ones((2, 5), np.float32)}, 2, None))
+        asyncio.run(runner.run({"x": np.ones((2, 5), np.float32)}, 2))
 
 
 def test_bytes_that_are_no_model_are_rejected(
@@ -135,6 +131,7 @@ def test_a_model_that_runs_on_no_second_row_is_served_all_the_same(
     artifact = make_model([node], [("x", "FP32", ("n",))], [("y", "FP32", (1,))], constants)
 
     runner = make_runner(artifact, watchdog, executor)
-    answer = asyncio.run(runner.run({"x": np.ones(1, np.float32)}, 1, None))
+    answer = asyncio.run(runner.run({"x": np.ones(1, np.float32)}, 1))
 
-    assert answer["y"].tolist() == [1.0]
+    assert answer[0].tolist() == [1.0]
+    assert not runner.is_batchable
