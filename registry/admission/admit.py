@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from registry.admission.inspector import Report
-from registry.errors import Rejected
+from registry.errors import Rejected, StoreUnavailable
 from registry.records import Certificate, Signature
 
 MAX_ARTIFACT_BYTES = 512 << 20
@@ -21,7 +21,8 @@ def admit(artifact: bytes, *, timeout_s: float = TIMEOUT_S) -> tuple[Signature, 
 
     The file is loaded and run once on its smallest input, in a child process with limited memory
     and time; whatever it does there, this process goes on. Raises Rejected with the failed check:
-    `size`, `load`, `signature`, `run` or `limits`.
+    `size`, `load`, `signature`, `run` or `limits`. Raises StoreUnavailable where the system starts
+    no process.
     """
     if len(artifact) > MAX_ARTIFACT_BYTES:
         raise Rejected("size", f"The file is larger than {MAX_ARTIFACT_BYTES >> 20} MiB.")
@@ -46,6 +47,8 @@ def _inspect(artifact: bytes, timeout_s: float) -> Report:
             )
         except subprocess.TimeoutExpired:
             raise Rejected("limits", f"The model ran for more than {timeout_s:g} s.") from None
+        except OSError as error:
+            raise StoreUnavailable("no process could be started for the inspection") from error
     if child.returncode != 0:
         raise Rejected(
             "limits", "The model ended the process that inspected it, or needed too much of it."
