@@ -22,6 +22,8 @@ from registry.times import from_us, to_us
 
 Row = tuple[Any, ...]
 
+_LARGEST = (1 << 63) - 1
+
 
 def version_row(version: Version) -> Row:
     return (
@@ -165,7 +167,7 @@ def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]
         if moment is not None:
             # The id begins with its time, so a bound on it lets every index serve the range.
             clauses += ["id >= ?" if sign == ">=" else "id < ?", f"time_ns {sign} ?"]
-            values += [_id_bound(moment, sign), to_us(moment) * 1000]
+            values += [_id_bound(moment, sign), _time_bound(moment)]
     if before is not None:
         bound = id_bytes(before)
         if bound is None:
@@ -173,6 +175,11 @@ def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]
         clauses.append("id < ?")
         values.append(bound)
     return (" AND ".join(clauses) or "TRUE"), values
+
+
+def _time_bound(moment: datetime) -> int:
+    """Return nanoseconds since 1970, held to the years 1677 to 2262, which 64 bits can count."""
+    return max(-_LARGEST, min(to_us(moment) * 1000, _LARGEST))
 
 
 def _id_bound(moment: datetime, sign: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 
 from registry.entry import Entry, Payload, encode_record
-from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
+from registry.errors import Conflict, InvalidRequest, StoreIncompatible, StoreUnavailable
 from registry.records import (
     AliasChange,
     AuditRecord,
@@ -59,8 +59,11 @@ class SqliteReader:
         return self._own
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[rows.Row]:
-        with _translated():
-            return self._connection.execute(query, values).fetchall()
+        try:
+            with _translated():
+                return self._connection.execute(query, values).fetchall()
+        except OverflowError:
+            raise InvalidRequest("number", "A number must fit into 64 bits.") from None
 
     def generation(self) -> int:
         return int(self._rows("SELECT number FROM generation")[0][0])
