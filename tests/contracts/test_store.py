@@ -371,6 +371,16 @@ def test_every_filter_and_pair_of_filters_finds_what_it_describes(store: Store) 
             assert found == sorted(found, reverse=True)
 
 
+def test_a_time_filter_parts_the_records_of_one_millisecond(store: Store) -> None:
+    offsets = (0.0, 0.0004, 0.0005, 0.0009)
+    store.integrate("one", 0, 9, make_entries(*offsets))
+    bound = START + timedelta(microseconds=500)
+    early = store.records(RecordFilter(until=bound), before=None, limit=9)
+    late = store.records(RecordFilter(since=bound), before=None, limit=9)
+    assert sorted(index for index, _ in early) == [0, 1]
+    assert sorted(index for index, _ in late) == [2, 3]
+
+
 def test_times_at_the_ends_of_the_calendar_are_answered(store: Store) -> None:
     fill(store)
     wide = RecordFilter(
