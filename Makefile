@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test check format bench torture clean
+.PHONY: demo test check format bench swap torture clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -24,6 +24,9 @@ format: .venv/dev.stamp
 
 bench: .venv/demo.stamp .venv-fastapi/peer.stamp
 	$(BIN)/python -m loadtests.bench $(ARGS)
+
+swap: .venv/demo.stamp
+	$(BIN)/python -m loadtests.swap $(ARGS)
 
 torture: .venv/dev.stamp
 	$(BIN)/python -m pytest -m torture --no-cov $(ARGS)

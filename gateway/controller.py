@@ -1,6 +1,7 @@
 """The one process that works for all workers: it brings their journals into the store."""
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -56,7 +57,8 @@ def main() -> None:
 
 
 def _stop_with_parent(parent: int, stop: threading.Event) -> None:
-    os.read(parent, 1)  # returns when the other end closes
+    # Not a read: the workers' event loops make this pipe non-blocking for all who hold it.
+    select.select([parent], [], [])  # returns when the other end closes
     stop.set()
 
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from gateway.batching import Batcher
 from gateway.contract import compile_contract
 from gateway.errors import GatewayError
 from gateway.logs import logger
@@ -136,7 +137,7 @@ class Loader:
             manifest=version.manifest,
             signature=manifest.signature,
             checker=compile_contract(manifest.signature, manifest.contract),
-            runner=runner,
+            batcher=Batcher(runner),
         )
 
 

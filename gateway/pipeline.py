@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from gateway.batching import Run
 from gateway.contract import Findings
 from gateway.errors import (
     Forbidden,
@@ -39,7 +40,7 @@ from registry.entry import (
 from registry.errors import clip
 from registry.records import AuditRecord, Key, Kind, Lane, Outcome
 from registry.session import runtime_id
-from registry.tensors import Tensor, encode_tensors
+from registry.tensors import encode_tensors
 
 _INVOKERS = frozenset({Role.INVOKER})
 # Faults that the caller can mend; every other one is the gateway's or the model's.
@@ -75,17 +76,7 @@ class Denial(Struct, frozen=True):
 class _Case:
     """What is known of a call so far; whatever happens, its record tells this."""
 
-    __slots__ = (
-        "call",
-        "findings",
-        "input",
-        "key",
-        "lane",
-        "output",
-        "outputs",
-        "request",
-        "served",
-    )
+    __slots__ = ("call", "findings", "input", "key", "lane", "output", "request", "run", "served")
 
     def __init__(self, call: Call, key: Key) -> None:
         self.call = call
@@ -96,7 +87,7 @@ class _Case:
         self.findings = Findings.NONE
         self.input: bytes | None = None
         self.output = b""
-        self.outputs: dict[str, Tensor] | None = None
+        self.run: Run | None = None
 
     def keep(self, input: bytes, output: bytes = b"") -> None:
         """Keep input and output in canonical bytes for the record. Raises RecordTooLarge."""
@@ -159,9 +150,9 @@ class Pipeline:
         case.findings = case.served.checker.check(request.tensors)
         if case.findings.rejected:
             return refuse_for(case.findings.rejected, case.findings.rejected_total)
-        outputs = await case.served.runner.run(request.tensors, request.rows, request.outputs)
-        case.keep(tensors_in, encode_tensors(outputs))
-        case.outputs = outputs
+        run = await case.served.batcher.run(request.tensors, request.rows, request.outputs)
+        case.keep(tensors_in, encode_tensors(run.outputs))
+        case.run = run
         return None
 
     async def _record(
@@ -170,7 +161,7 @@ class Pipeline:
         """Return the id of the case's record once it is on disk."""
         time_ns = now_ns()
         payload = _payload(case)
-        served, request, findings = case.served, case.request, case.findings
+        served, request, findings, run = case.served, case.request, case.findings, case.run
         record = AuditRecord(
             id=new_record_id(time_ns),
             kind=Kind.INFERENCE,
@@ -183,9 +174,11 @@ class Pipeline:
             version=None if served is None else served.number,
             digest=None if served is None else served.artifact,
             manifest=None if served is None else served.manifest,
-            runtime=None if case.outputs is None else runtime_id(),
+            runtime=None if run is None else runtime_id(),
             lane=case.lane,
             rows=None if request is None else request.rows,
+            batch=None if run is None else run.batch,
+            batch_row=None if run is None else run.batch_row,
             error=None if refusal is None else refusal.code,
             latency_us=int((time.perf_counter() - started) * 1e6),
             input=None if payload is None else commit(payload.salt, payload.input),
@@ -224,7 +217,7 @@ def _encode(case: _Case, record_id: str) -> bytes:
     assert case.served is not None
     assert case.request is not None
     assert case.lane is not None
-    assert case.outputs is not None
+    assert case.run is not None
     parameters: dict[str, Parameter] = {"record_id": record_id, "lane": case.lane.value}
     if case.findings.flagged:
         parameters["flags"] = ", ".join(map(label, case.findings.flagged))
@@ -233,5 +226,5 @@ def _encode(case: _Case, record_id: str) -> bytes:
         version=str(case.served.number),
         id=case.request.id,
         parameters=parameters,
-        outputs=case.outputs,
+        outputs=case.run.outputs,
     )

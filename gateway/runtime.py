@@ -6,18 +6,21 @@ Short runs happen on the event loop, since a thread costs more than they do; lon
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+
+import numpy as np
 
 from gateway.errors import InputNotAccepted, RunFailed, RunTimeout
 from registry.admission.inspector import smallest_input
-from registry.records import Signature
+from registry.records import Signature, TensorSpec
 from registry.session import InvalidArgument, RunOptions, open_session
-from registry.tensors import Tensor
+from registry.tensors import FLOATS, NUMPY_TYPES, Datatype, Tensor, encode_tensors
 
 INLINE_LIMIT_US = 100.0
 _SAMPLE_ROWS = 64
+_TEST_ROWS = 16
+_TEST_SEED = 16
 _SAMPLES = 5
 _SMOOTHING = 8
 
@@ -75,38 +78,39 @@ class Runner:
         """Load and warm the artifact. Raises Rejected, RunFailed and RunTimeout."""
         self._model, self._version = model, version
         self._session = open_session(artifact)
-        self._outputs = [spec.name for spec in signature.outputs]
+        self.outputs = [spec.name for spec in signature.outputs]
         self._watchdog = watchdog
         self._executor = executor
-        self._excess_us = 0.0
-        self._fixed_us, self._row_us = self._warm(signature)
+        self._excess_us = self._fixed_us = self._row_us = 0.0
         self._is_bounded = not may_loop(artifact)
+        self._warm(signature)
+        self.is_batchable = self._is_bounded and self._rows_are_independent(signature)
 
-    async def run(
-        self, tensors: Mapping[str, Tensor], rows: int, outputs: Sequence[str] | None
-    ) -> dict[str, Tensor]:
-        """Answer named inputs with named outputs, all or those asked for.
+    async def run(self, tensors: Mapping[str, Tensor], rows: int) -> list[Tensor]:
+        """Answer with the values of `outputs`, on the event loop where that is short.
 
         Raises InputNotAccepted, RunFailed and RunTimeout.
         """
-        names = self._outputs if outputs is None else list(outputs)
-        if self._is_bounded and self.predicted_us(rows) <= INLINE_LIMIT_US:
-            values = self._run(names, tensors, rows)
-        else:
-            loop = asyncio.get_running_loop()
-            values = await loop.run_in_executor(self._executor, self._run, names, tensors, rows)
-        return dict(zip(names, values, strict=True))
+        if self.is_short(rows):
+            return self.compute(tensors, rows)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self.compute, tensors, rows)
+
+    def is_short(self, rows: int) -> bool:
+        """Say whether a run of so many rows may hold up the event loop."""
+        return self._is_bounded and self.predicted_us(rows) <= INLINE_LIMIT_US
 
     def predicted_us(self, rows: int) -> float:
         """Predict the processor time of a run: measured when warmed, corrected by later runs."""
         return self._fixed_us + self._row_us * rows + max(0.0, self._excess_us)
 
-    def _run(self, names: list[str], tensors: Mapping[str, Tensor], rows: int) -> list[Tensor]:
+    def compute(self, tensors: Mapping[str, Tensor], rows: int) -> list[Tensor]:
+        """Run here and now. Raises InputNotAccepted, RunFailed and RunTimeout."""
         options = RunOptions()
         started = time.thread_time()
         self._watchdog.begin(options)
         try:
-            values: list[Tensor] = self._session.run(names, tensors, options)
+            values: list[Tensor] = self._session.run(self.outputs, tensors, options)
         except InvalidArgument as error:
             raise InputNotAccepted(self._model, self._version) from error
         except Exception as error:
@@ -121,25 +125,69 @@ class Runner:
             self._excess_us += (surprise_us - self._excess_us) / _SMOOTHING
         return values
 
-    def _warm(self, signature: Signature) -> tuple[float, float]:
-        """Run the smallest input and, where rows are free, a larger one; return us and us a row."""
-        self._fixed_us = self._row_us = 0.0
+    def _warm(self, signature: Signature) -> None:
+        """Time the smallest input and, where rows are free, more of it."""
         inputs = {spec.name: smallest_input(spec) for spec in signature.inputs}
-        fixed_us = self._sample(inputs, 1)
+        self._fixed_us = self._sample(inputs, 1)
         if not all(spec.shape and spec.shape[0] < 0 for spec in signature.inputs):
-            return fixed_us, 0.0
+            return
         many = {name: tensor.repeat(_SAMPLE_ROWS, axis=0) for name, tensor in inputs.items()}
         try:
             many_us = self._sample(many, _SAMPLE_ROWS)
         except (InputNotAccepted, RunFailed):
-            return fixed_us, 0.0
-        return fixed_us, max(0.0, many_us - fixed_us) / _SAMPLE_ROWS
+            return
+        self._row_us = max(0.0, many_us - self._fixed_us) / _SAMPLE_ROWS
 
-    def _sample(self, inputs: dict[str, Any], rows: int) -> float:
+    def _sample(self, inputs: Mapping[str, Tensor], rows: int) -> float:
         fastest = float("inf")
         for _ in range(_SAMPLES):
             started = time.thread_time()
-            self._run(self._outputs, inputs, rows)
+            self.compute(inputs, rows)
             fastest = min(fastest, (time.thread_time() - started) * 1e6)
         self._excess_us = 0.0
         return fastest
+
+    def _rows_are_independent(self, signature: Signature) -> bool:
+        """Test that rows get the same bits alone, in pairs and all together.
+
+        Only versions whose inputs have a free first dimension and no other, and whose outputs
+        follow it, can pass.
+        """
+        if not all(_has_only_free_rows(spec.shape) for spec in signature.inputs):
+            return False
+        rows = _TEST_ROWS
+        inputs = {spec.name: random_input(spec, rows) for spec in signature.inputs}
+        try:
+            answers = [self._answer_in_parts(inputs, size) for size in (rows, 2, 1)]
+        except (InputNotAccepted, RunFailed):
+            return False
+        finally:
+            self._excess_us = 0.0
+        return answers[0] is not None and answers[0] == answers[1] == answers[2]
+
+    def _answer_in_parts(self, inputs: Mapping[str, Tensor], size: int) -> list[bytes] | None:
+        """Return all outputs as bytes, from runs of `size` rows; None if they differ in rows."""
+        answers: list[list[Tensor]] = []
+        for start in range(0, _TEST_ROWS, size):
+            parts = {name: tensor[start : start + size] for name, tensor in inputs.items()}
+            answers.append(self.compute(parts, size))
+        if any(not value.shape or len(value) != size for part in answers for value in part):
+            return None
+        joined = [np.concatenate(values) for values in zip(*answers, strict=True)]
+        return [encode_tensors({"": value}) for value in joined]
+
+
+def _has_only_free_rows(shape: tuple[int, ...]) -> bool:
+    return bool(shape) and shape[0] < 0 and all(size >= 0 for size in shape[1:])
+
+
+def random_input(spec: TensorSpec, rows: int) -> Tensor:
+    """Make rows of various values, the same each time: numbers, small integers, texts."""
+    random = np.random.default_rng(_TEST_SEED)
+    shape = (rows, *spec.shape[1:])
+    if spec.datatype is Datatype.BYTES:
+        return random.choice(np.array(["", "a", "text"], object), shape)
+    numpy_type = NUMPY_TYPES[spec.datatype]
+    if spec.datatype in FLOATS:
+        return random.normal(0.0, 100.0, shape).astype(numpy_type)
+    return random.integers(0, 2, shape).astype(numpy_type)

@@ -1,6 +1,7 @@
 """One worker process: an event loop that loads, answers, and records in a journal of its own."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ from registry.store import open_store
 JOURNAL_BROKEN_EXIT = 70
 _LAST_ANSWERS_S = 0.2
 _RUN_THREADS = 2
+_COLLECT_AFTER = 20_000
 # Longer than what load balancers keep idle connections for, so that they close first.
 _IDLE_S = 75
 
@@ -57,6 +59,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int) -
         trail=AuditTrail(store, settings.journal_dir),
     )
     server = uvicorn.Server(_uvicorn_config(application, settings))
+    _settle_memory()
     following = asyncio.create_task(loader.follow())
     _stop_with_parent(server, parent)
     logger.info("worker_ready", worker=name, generation=loader.roster.generation)
@@ -84,6 +87,16 @@ def _uvicorn_config(application: Application, settings: Settings) -> uvicorn.Con
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=int(settings.drain_s),
     )
+
+
+def _settle_memory() -> None:
+    """Spare the garbage collector all that was made at the start and lives as long as the process.
+
+    Requests leave little that only it can free, so it may look for that less often.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 20)
 
 
 def _end_at_once(error: BaseException) -> None:

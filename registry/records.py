@@ -5,23 +5,19 @@ Unknown fields are refused wherever one of these is read from a file or a reques
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from registry.tensors import Datatype
 
 CHAMPION = "champion"
 
-# A name that is also a safe path segment, file name and label. It ends with `\Z`, since `$` also
-# matches before a line feed at the end.
-NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,127}\Z"
+# A name that is also a safe path segment, file name and label.
+NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,127}$"
 # These would collide with routes of the protocol.
 RESERVED_MODEL_NAMES = frozenset({"stats"})
 
-Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-Reason = Annotated[str, Meta(min_length=1, max_length=1000)]
 Scalar = str | int | float | bool | None
 
 
@@ -275,7 +271,8 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     `v` is the format's version. Holds strings, integers and arrays of strings only, and commitments
     instead of payloads: nothing here needs to be erased. `id` is a UUIDv7, `time` nanoseconds since
     1970 in UTC as a string, `latency_us` the microseconds from the body's arrival to the record,
-    `input` and `output` the commitments of `registry.entry`. `violations`, `flags` and
+    `batch` the rows that ran together and `batch_row` where this request's began, `input` and
+    `output` the commitments of `registry.entry`. `violations`, `flags` and
     `observed` name rule, input and row, as in `range distance[3]`.
     """
 
@@ -293,6 +290,8 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     runtime: str | None = None
     lane: str | None = None
     rows: int | None = None
+    batch: int | None = None
+    batch_row: int | None = None
     error: str | None = None
     latency_us: int | None = None
     input: str | None = None

@@ -7,6 +7,7 @@ request with the same values commit to the same bytes.
 import struct
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ FLOATS = frozenset({Datatype.FP16, Datatype.FP32, Datatype.FP64})
 _CODES = {datatype: code for code, datatype in enumerate(Datatype)}
 _BY_CODE = dict(enumerate(Datatype))
 _BY_NUMPY = {numpy_type: datatype for datatype, numpy_type in NUMPY_TYPES.items()}
+_TEXT_KINDS = "OUS"
 _HEAD = struct.Struct("<HBB")  # length of the name, datatype, number of dimensions
 _LENGTH = struct.Struct("<I")
 _SIZE = struct.Struct("<Q")
@@ -82,9 +84,11 @@ def datatype_of(tensor: Tensor) -> Datatype:
     >>> datatype_of(np.zeros(2, np.float32))
     <Datatype.FP32: 'FP32'>
     """
-    if tensor.dtype.kind in "OUS":
-        return Datatype.BYTES
-    return _BY_NUMPY[tensor.dtype]
+    return _datatype(tensor.dtype)
+
+
+def _datatype(numpy_type: np.dtype[Any]) -> Datatype:
+    return Datatype.BYTES if numpy_type.kind in _TEXT_KINDS else _BY_NUMPY[numpy_type]
 
 
 def encode_tensors(tensors: Mapping[str, Tensor]) -> bytes:
@@ -96,14 +100,18 @@ def encode_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """
     parts: list[bytes] = []
     for name, tensor in tensors.items():
-        datatype = datatype_of(tensor)
-        label = name.encode()
-        data = _element_bytes(tensor) if datatype is Datatype.BYTES else tensor.tobytes()
-        parts.append(_HEAD.pack(len(label), _CODES[datatype], tensor.ndim))
-        parts.append(label)
-        parts.append(struct.pack(f"<{tensor.ndim + 1}Q", *tensor.shape, len(data)))
-        parts.append(data)
+        data = _element_bytes(tensor) if tensor.dtype.kind in _TEXT_KINDS else tensor.tobytes()
+        head, sizes = _head(name, tensor.dtype, tensor.ndim)
+        parts += (head, sizes.pack(*tensor.shape, len(data)), data)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _head(name: str, numpy_type: np.dtype[Any], rank: int) -> tuple[bytes, struct.Struct]:
+    """Return what does not change from one tensor of an input to the next."""
+    label = name.encode()
+    code = _CODES[_datatype(numpy_type)]
+    return _HEAD.pack(len(label), code, rank) + label, struct.Struct(f"<{rank + 1}Q")
 
 
 def decode_tensors(data: bytes) -> dict[str, Tensor]:

@@ -26,11 +26,11 @@ def now() -> datetime:
 def as_utc(moment: datetime) -> datetime:
     """Read a moment that names no time zone as UTC.
 
-    Raises InvalidRequest for one that lies outside of the years 1 to 9999 in UTC.
+    Raises InvalidRequest for a moment before the year 1 or after the year 9999 of UTC.
     """
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
     try:
         return moment.astimezone(UTC)
-    except OverflowError:
-        raise InvalidRequest("time", "A time must lie in the years 1 to 9999, in UTC.") from None
+    except OverflowError as error:
+        raise InvalidRequest("time", "A time lies in the years 1 to 9999 of UTC.") from error

@@ -17,8 +17,10 @@ import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper
 
 from gateway.security import Role, make_key
+from registry.artifacts import Artifacts
 from registry.records import Draft, Version
 from registry.registry import Author, Registry
+from registry.store import open_store
 from registry.times import now
 
 AUTHOR = Author(principal="local:tests")
@@ -117,6 +119,10 @@ def looping_model() -> bytes:
     return make_model(nodes, [("n", "INT64", (1,))], [("y", "INT64", (1,))], constants)
 
 
+def open_registry(data_dir: Path) -> Registry:
+    return Registry(open_store(data_dir), Artifacts(data_dir / "artifacts"))
+
+
 def publish(
     registry: Registry,
     model: str,
@@ -149,17 +155,25 @@ class Gateway:
         self.data_dir = data_dir
         self.log: list[dict[str, Any]] = []
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._passed: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         self.url: str = self.wait_for("serving")["url"]
 
     def wait_for(self, event: str, timeout_s: float = 20) -> dict[str, Any]:
-        """Return the next log line of an event; fail if the gateway ends or is silent."""
-        while True:
-            line = self._events.get(timeout=timeout_s)
-            assert line is not None, f"the gateway ended: {self.log}"
+        """Return the next log line of an event; fail if the gateway ends or is silent.
+
+        Lines of other events stay for those who wait for them later.
+        """
+        for number, line in enumerate(self._passed):
             if line["event"] == event:
-                return line
+                return self._passed.pop(number)
+        while True:
+            following = self._events.get(timeout=timeout_s)
+            assert following is not None, f"the gateway ended: {self.log}"
+            if following["event"] == event:
+                return following
+            self._passed.append(following)
 
     def client(self, token: str | None = None) -> httpx.Client:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
@@ -179,7 +193,11 @@ class Gateway:
         """End the gateway if it runs, and wait until all it wrote is in the log."""
         if self.process.poll() is None:
             self.stop()
-        self._reader.join()
+        self._reader.join(30)
+        if self._reader.is_alive():
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self._reader.join()
+            raise AssertionError("processes outlived their supervisor")
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -192,14 +210,20 @@ class Gateway:
 
 
 @contextmanager
-def serving(data_dir: Path, *options: str, workers: int = 1, port: int = 0) -> Iterator[Gateway]:
-    """Serve a data directory until the block ends; the workers are ready when it begins.
+def serving(
+    data_dir: Path,
+    *options: str,
+    workers: int = 1,
+    port: int = 0,
+    module: str = "gateway.cli",
+) -> Iterator[Gateway]:
+    """Serve a data directory until the block ends; all processes are ready when it begins.
 
-    `options` go to `gateway serve` as they are.
+    `options` go to `gateway serve` as they are. `module` is what runs in its place.
     """
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "gateway.cli", "serve",
+            sys.executable, "-m", module, "serve",
             "--data-dir", str(data_dir), "--port", str(port), "--workers", str(workers),
             *options,
         ],
@@ -209,6 +233,7 @@ def serving(data_dir: Path, *options: str, workers: int = 1, port: int = 0) -> I
     )  # fmt: skip
     gateway = Gateway(process, data_dir)
     try:
+        gateway.wait_for("controller_ready")
         for _ in range(workers):
             gateway.wait_for("worker_ready")
         yield gateway

@@ -107,6 +107,8 @@ def convert(
             )
             # Without a name it would draw a random one, and with it another digest each time.
             model = convert_sklearn(exact, name="pipeline", initial_types=types, options=options)
+        # It lists them in the order of a set of texts, which is another in every process.
+        model.opset_import.sort(key=lambda opset: opset.domain)
         artifact: bytes = model.SerializeToString()
     except Exception as error:  # skl2onnx raises whatever its converters and protobuf raise
         reason = clip(f"{type(error).__name__}: {error}".split("\n", 1)[0], 200)

@@ -22,8 +22,6 @@ from registry.times import from_us, to_us
 
 Row = tuple[Any, ...]
 
-_LARGEST = (1 << 63) - 1
-
 
 def version_row(version: Version) -> Row:
     return (
@@ -162,12 +160,12 @@ def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]
         value = getattr(wanted, column)
         if value is not None:
             clauses.append(f"{column} = ?")
-            values.append(str(value) if column in ("kind", "outcome") else value)
+            values.append(_in_64_bits(value) if isinstance(value, int) else str(value))
     for moment, sign in ((wanted.since, ">="), (wanted.until, "<")):
         if moment is not None:
             # The id begins with its time, so a bound on it lets every index serve the range.
             clauses += ["id >= ?" if sign == ">=" else "id < ?", f"time_ns {sign} ?"]
-            values += [_id_bound(moment, sign), _time_bound(moment)]
+            values += [_id_bound(moment, sign), _in_64_bits(to_us(moment) * 1000)]
     if before is not None:
         bound = id_bytes(before)
         if bound is None:
@@ -177,11 +175,15 @@ def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]
     return (" AND ".join(clauses) or "TRUE"), values
 
 
-def _time_bound(moment: datetime) -> int:
-    """Return nanoseconds since 1970, held to the years 1677 to 2262, which 64 bits can count."""
-    return max(-_LARGEST, min(to_us(moment) * 1000, _LARGEST))
-
-
 def _id_bound(moment: datetime, sign: str) -> bytes:
     milliseconds = to_us(moment) // 1000 + (sign == "<")
     return max(0, milliseconds).to_bytes(6) + bytes(10)
+
+
+def _in_64_bits(number: int) -> int:
+    """Return the nearest number that the database can compare; what it holds is far from both ends.
+
+    >>> _in_64_bits(2**64) == 2**63 - 1
+    True
+    """
+    return max(-(2**63), min(number, 2**63 - 1))

@@ -313,14 +313,16 @@ def test_a_broken_journal_says_so_once_and_takes_nothing_more(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_writer_thread_that_dies_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(journal: Journal) -> None:
+    def die(journal: Journal, group: object) -> None:
         raise MemoryError
 
     async def main() -> None:
         told: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        monkeypatch.setattr(Journal, "_take", die)
+        monkeypatch.setattr(Journal, "_commit", die)
         journal = Journal(tmp_path, on_broken=told.set_result)
+        unanswered = asyncio.create_task(journal.append(make_entry(1)))
         error = await told
+        unanswered.cancel()
         assert isinstance(error, JournalBroken)
         assert isinstance(error.__cause__, MemoryError)
         await journal.close()

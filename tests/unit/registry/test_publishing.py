@@ -133,6 +133,13 @@ def test_the_same_pipeline_gives_the_same_bytes() -> None:
     assert convert(pipeline, columns) == convert(pipeline, columns)
 
 
+def test_the_bytes_do_not_depend_on_how_a_process_orders_sets() -> None:
+    model = onnx.load_from_string(convert(fit(LogisticRegression()), columns_of(TRAINING)))
+    domains = [opset.domain for opset in model.opset_import]
+    assert len(domains) > 1
+    assert domains == sorted(domains)
+
+
 def test_integers_can_be_taken_as_numbers_that_may_be_missing() -> None:
     artifact = convert(fit(LogisticRegression()), columns_of(TRAINING), integers=Datatype.FP32)
     signature = read_signature(open_session(artifact))

@@ -1,0 +1,126 @@
+"""What the documentation says is what the program does."""
+
+import json
+import re
+import shlex
+from collections import defaultdict
+from pathlib import Path
+
+import click
+
+import gateway.cli
+import registry.cli
+from gateway.app import HANDLERS
+from gateway.http.problems import STATUSES
+from gateway.security import Role
+from gateway.settings import Settings
+from registry.records import AuditRecord, Contract, Rule
+from registry.registry import Registry
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def test_every_error_code_stands_in_the_table_with_its_status() -> None:
+    table = read("docs/calling.md").split("<!-- errors: begin")[1].split("<!-- errors: end")[0]
+    documented = {
+        int(status): set(re.findall(r"`([a-z-]+)`", codes))
+        for status, codes in re.findall(r"^\| (\d+) \| (.*) \|$", table, re.MULTILINE)
+    }
+    in_code: dict[int, set[str]] = defaultdict(set)
+    for code, status in STATUSES.items():
+        in_code[status].add(code)
+
+    assert documented == in_code
+
+
+def test_every_role_and_every_member_of_a_record_is_described() -> None:
+    roles = set(re.findall(r"^\| `([a-z]+)` \|", read("docs/operating.md"), re.MULTILINE))
+    members = set(re.findall(r"`([a-z_]+)`", read("docs/auditing.md")))
+
+    assert roles == set(Role)
+    assert set(AuditRecord.__struct_fields__) <= members
+
+
+def test_every_route_under_admin_and_audit_is_described() -> None:
+    pages = "".join(page.read_text() for page in PAGES)
+    for handler in HANDLERS:
+        for path in handler.paths:
+            written = re.sub(r"\{(\w+):\w+\}", r"{\1}", path).replace("{record_id}", "{id}")
+            if written.startswith(("/admin/models/{model}", "/audit")):
+                assert written in pages or written == "/admin/models/{model}/versions/{version}"
+
+
+def test_every_option_of_serve_is_described_with_its_default() -> None:
+    page = read("docs/operating.md")
+    serve = gateway.cli.main.commands["serve"]
+    for option in serve.params:
+        assert isinstance(option, click.Option)
+        assert f"`{option.opts[0]}`" in page
+    defaults = Settings(data_dir=Path("data"))
+    assert f"{defaults.body_limit >> 20} MiB" in page
+    assert str(defaults.port) in page
+
+
+def commands(group: click.Group, prefix: str) -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{prefix} {name}")
+        else:
+            found[f"{prefix} {name}"] = command
+    return found
+
+
+def test_every_documented_command_exists_with_its_options() -> None:
+    known = commands(gateway.cli.main, "gateway") | commands(registry.cli.main, "registry")
+    seen = 0
+    for page in PAGES:
+        for line in "\n".join(blocks(page, "sh")).splitlines():
+            if not line.startswith(("gateway ", "registry ")):
+                continue
+            words = shlex.split(line, comments=True)
+            name = next(name for name in known if words[: len(name.split())] == name.split())
+            options = {opt for param in known[name].params for opt in param.opts}
+            assert {word for word in words if word.startswith("--")} <= options, line
+            seen += 1
+    assert seen >= 5
+
+
+def test_the_publishing_example_runs(registry: Registry, tmp_path: Path) -> None:
+    [example] = blocks(ROOT / "docs" / "publishing.md", "python")
+
+    exec(compile(example, "docs/publishing.md", "exec"), {"data_dir": tmp_path})
+
+    assert registry.store.aliases("flights") == {"champion": 1}
+
+
+def test_the_example_of_a_contract_is_one() -> None:
+    import msgspec
+
+    [example] = blocks(ROOT / "docs" / "publishing.md", "json")
+
+    contract = msgspec.json.decode(example.encode(), type=Contract)
+
+    assert len(contract.rules) == 2
+    assert isinstance(contract.rules[0], Rule)
+
+
+def test_the_example_of_an_error_has_the_members_of_one() -> None:
+    [example] = blocks(ROOT / "docs" / "calling.md", "json")
+
+    assert set(json.loads(example)) >= {"type", "title", "status", "detail", "code", "error"}
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
