@@ -13,9 +13,8 @@ from registry.tensors import Datatype
 
 CHAMPION = "champion"
 
-# A name that is also a safe path segment, file name and label. It ends with `\Z`, since `$` also
-# matches before a line feed at the end.
-NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,127}\Z"
+# A name that is also a safe path segment, file name and label.
+NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,127}$"
 # These would collide with routes of the protocol.
 RESERVED_MODEL_NAMES = frozenset({"stats"})
 

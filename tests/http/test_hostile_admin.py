@@ -34,7 +34,7 @@ BAD_QUERIES = [
     "cursor=x", "cursor=", "cursor=%00", "cursor=01a2080a",
     "from=yesterday", "from=2026-01-01", "from=1e400", "from=nan", "from=-62135596801",
     "from=0001-01-01T00:00:00%2B23:59", "to=9999-12-31T23:59:59-23:59", "to=",
-    "kind=other", "kind=", "outcome=ANSWERED", "version=x", "version=1.5", "version=" + "9" * 30,
+    "kind=other", "kind=", "outcome=ANSWERED", "version=x", "version=1.5",
 ]  # fmt: skip
 STRANGE_QUERIES = [
     "from=2026-01-01T00:00:00", "from=0001-01-01T00:00:00", "to=9999-12-31T23:59:59Z",

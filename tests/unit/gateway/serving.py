@@ -5,9 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from gateway.loader import Loader
-from gateway.runtime import Runner, Watchdog
+from gateway.runtime import Watchdog
 from registry.registry import Registry
-from registry.session import open_session, read_signature
 
 
 @contextmanager
@@ -24,14 +23,3 @@ def make_loader(
             poll_s=0.01,
         )
     watchdog.close()
-
-
-def make_runner(artifact: bytes, watchdog: Watchdog, executor: ThreadPoolExecutor) -> Runner:
-    return Runner(
-        model="m",
-        version=1,
-        artifact=artifact,
-        signature=read_signature(open_session(artifact)),
-        watchdog=watchdog,
-        executor=executor,
-    )
