@@ -12,6 +12,7 @@ from litestar.types import Receive, Scope, Send
 import gateway
 from gateway.http import admin, audit, health, keys
 from gateway.http.access import check_access
+from gateway.http.bodies import in_time
 from gateway.http.docs import Documentation
 from gateway.http.inference import INFER_PATH, InferenceEndpoint
 from gateway.http.problems import answer_error
@@ -49,9 +50,12 @@ HANDLERS = (
 class Application:
     """Sends inference to its endpoint and everything else to Litestar."""
 
-    def __init__(self, inference: InferenceEndpoint, litestar: Litestar) -> None:
+    def __init__(
+        self, inference: InferenceEndpoint, litestar: Litestar, *, body_deadline_s: float
+    ) -> None:
         self._inference = inference
         self._litestar = litestar
+        self._body_deadline_s = body_deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -59,6 +63,7 @@ class Application:
             if found is not None:
                 await self._inference(scope, receive, send, found[1], found[2])
                 return
+            receive = in_time(receive, self._body_deadline_s)
         await self._litestar(scope, receive, send)
 
 
@@ -94,7 +99,7 @@ def build_application(
             use_handler_docstrings=True,
         ),
     )
-    return Application(inference, litestar)
+    return Application(inference, litestar, body_deadline_s=settings.body_deadline_s)
 
 
 def _provide(value: Any) -> Provide:

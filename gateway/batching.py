@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from msgspec import Struct
 
-from gateway.errors import GatewayError
 from gateway.runtime import Runner
 from registry.tensors import Tensor
 
@@ -79,13 +78,16 @@ class Batcher:
     def _run_batch(self, batch: list[_Request], rows: int) -> None:
         try:
             values = self._runner.compute(_joined(batch), rows)
-        except GatewayError as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
             if len(batch) == 1:
                 batch[0].done.set_exception(error)
-                return
-            # One of them is at fault: each gets what it would have got alone.
-            for request in batch:
-                self._run_batch([request], request.rows)
+            else:
+                # One of them is at fault: each gets what it would have got alone.
+                self._run_alone(batch)
+            return
+        if len(batch) > 1 and any(value.shape[:1] != (rows,) for value in values):
+            # The model dropped or added rows, so nobody can say whose these are.
+            self._run_alone(batch)
             return
         start = 0
         for request in batch:
@@ -93,6 +95,10 @@ class Batcher:
             own = values if len(batch) == 1 else [value[start:end] for value in values]
             request.done.set_result((own, rows, start))
             start = end
+
+    def _run_alone(self, batch: list[_Request]) -> None:
+        for request in batch:
+            self._run_batch([request], request.rows)
 
 
 def _joined(batch: list[_Request]) -> Mapping[str, Tensor]:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 import gateway
 from gateway.logs import configure_logs
@@ -15,36 +13,45 @@ from gateway.security import Role, make_key
 from gateway.serve import serve
 from gateway.settings import Settings
 from registry.audit.query import AuditTrail
-from registry.console import DEFAULT_DATA_DIR, Commands, data_dir, local_author, open_registry
-from registry.records import Kind, Outcome, RecordFilter
+from registry.console import (
+    DATA_DIR,
+    Commands,
+    data_dir_option,
+    local_author,
+    open_registry,
+    print_table,
+)
+from registry.records import AuditRecord, Kind, Outcome, RecordFilter
 from registry.times import from_us, now
 
-_CONSOLE = Console()
 _ROLES = click.Choice([role.value for role in Role])
-_DEFAULTS = Settings(data_dir=DEFAULT_DATA_DIR)
+_DEFAULTS = Settings(data_dir=DATA_DIR)
+# Further ahead than anybody plans; a date must still exist.
+_MOST_DAYS = 36_500
 
 
-class WithDemo(Commands):
-    """Imports the demo only to run it: it needs scikit-learn and pandas, serving does not."""
+class GatewayCommands(Commands):
+    """The commands, of which the demo is imported only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), "demo"])
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name == "demo":
+            # It needs scikit-learn and pandas, which serving does not.
             command: click.Command = importlib.import_module("gateway.demo.story").demo
             return command
         return super().get_command(ctx, name)
 
 
-@click.group(cls=WithDemo, context_settings={"auto_envvar_prefix": "GATEWAY"})
+@click.group(cls=GatewayCommands, context_settings={"auto_envvar_prefix": "GATEWAY"})
 @click.version_option(gateway.VERSION)
 def main() -> None:
     """Serve versioned ONNX models, and prove every answer."""
 
 
 @main.command("serve")
-@data_dir
+@data_dir_option
 @click.option("--host", default=_DEFAULTS.host, show_default=True)
 @click.option("--port", default=_DEFAULTS.port, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--workers", default=_DEFAULTS.workers, show_default=True, type=click.IntRange(1))
@@ -83,13 +90,17 @@ def keys() -> None:
 
 
 @keys.command("create")
-@data_dir
+@data_dir_option
 @click.option("--role", "roles", multiple=True, required=True, type=_ROLES)
 @click.option("--name", default="", help="What the key is for.")
-@click.option("--days", type=click.IntRange(1), help="Days until it expires; never, if not given.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, _MOST_DAYS),
+    help="Days until it expires; never, if not given.",
+)
 def create_key(data_dir: Path, roles: tuple[str, ...], name: str, days: int | None) -> None:
     """Make a key and print its token, this once."""
-    registry, created = open_registry(data_dir), now()
+    registry, created = open_registry(data_dir, create=True), now()
     expires = None if days is None else created + timedelta(days=days)
     key, token = make_key(
         name=name, roles=roles, author=local_author().principal, created=created, expires=expires
@@ -100,19 +111,20 @@ def create_key(data_dir: Path, roles: tuple[str, ...], name: str, days: int | No
 
 
 @keys.command("list")
-@data_dir
+@data_dir_option
 def list_keys(data_dir: Path) -> None:
     """List all keys."""
-    table = Table("id", "name", "roles", "created", "expires", "revoked")
-    for key in open_registry(data_dir).store.api_keys():
-        moments = (key.created, key.expires, key.revoked)
-        texts = ("" if m is None else m.isoformat(" ", "seconds") for m in moments)
-        table.add_row(key.id, key.name, ", ".join(key.roles), *texts)
-    _CONSOLE.print(table)
+    print_table(
+        ("id", "name", "roles", "created", "expires", "revoked"),
+        (
+            (key.id, key.name, ", ".join(key.roles), key.created, key.expires, key.revoked)
+            for key in open_registry(data_dir).store.api_keys()
+        ),
+    )
 
 
 @keys.command("revoke")
-@data_dir
+@data_dir_option
 @click.argument("key_id")
 def revoke_key(data_dir: Path, key_id: str) -> None:
     """End a key; a running gateway refuses it within a second."""
@@ -126,7 +138,7 @@ def audit() -> None:
 
 
 @audit.command("records")
-@data_dir
+@data_dir_option
 @click.option("--model")
 @click.option("--version", type=int)
 @click.option("--kind", type=click.Choice([one.value for one in Kind]))
@@ -136,21 +148,23 @@ def audit() -> None:
 def list_records(data_dir: Path, limit: int, **wanted: Any) -> None:
     """Show the newest records that fit."""
     trail = AuditTrail(open_registry(data_dir).store, data_dir / "journal")
-    table = Table("time", "kind", "outcome", "model", "lane", "principal", "what", "id")
-    for found in trail.find(RecordFilter(**wanted), limit=limit).records:
-        record = found.record
-        model = "" if record.model is None else f"{record.model} {record.version or ''}"
-        table.add_row(
-            from_us(int(record.time) // 1000).isoformat(" ", "milliseconds"),
-            record.kind,
-            record.outcome,
-            model,
-            record.lane,
-            record.principal,
-            record.action or record.error or f"{record.rows} rows",
-            record.id,
-        )
-    _CONSOLE.print(table)
+    print_table(
+        ("time", "kind", "outcome", "model", "lane", "principal", "what", "id"),
+        (_row(found.record) for found in trail.find(RecordFilter(**wanted), limit=limit).records),
+    )
+
+
+def _row(record: AuditRecord) -> tuple[object, ...]:
+    return (
+        from_us(int(record.time) // 1000),
+        record.kind,
+        record.outcome,
+        "" if record.model is None else f"{record.model} {record.version or ''}",
+        record.lane,
+        record.principal,
+        record.action or record.error or record.subject or f"{record.rows} rows",
+        record.id,
+    )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@
     ├── MethodNotAllowed    the route exists, not for this method
     ├── BodyTooLarge        more bytes than the limit
     ├── BodyTimeout         the body did not arrive in time
+    ├── BodyCutOff          the caller went away before the body was whole
     ├── UnsupportedEncoding a body in a form that is not read
     ├── Overloaded          more requests than the worker takes on
+    ├── RecordTooLarge      more input and output than a record keeps
     ├── InputNotAccepted    the model itself refused the input
     ├── RunFailed           the model failed
     └── RunTimeout          the model ran too long
@@ -74,6 +76,13 @@ class BodyTimeout(GatewayError):
         super().__init__(f"The body did not arrive within {deadline_s:g} s.")
 
 
+class BodyCutOff(GatewayError):
+    slug = "body-cut-off"
+
+    def __init__(self) -> None:
+        super().__init__("The connection ended before the body was whole.")
+
+
 class UnsupportedEncoding(GatewayError):
     slug = "unsupported-encoding"
 
@@ -88,6 +97,14 @@ class Overloaded(GatewayError):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(f"All {limit} places for requests are taken; try again later.")
+
+
+class RecordTooLarge(GatewayError):
+    slug = "record-too-large"
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"Input and output are larger than the {limit:,} bytes a record keeps.")
 
 
 class InputNotAccepted(GatewayError):

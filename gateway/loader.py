@@ -71,6 +71,8 @@ class Loader:
                     await self.load()
             except RegistryError as error:
                 logger.warning("store_not_followed", error=error.slug, detail=str(error))
+            except Exception as error:  # noqa: BLE001 - the top of a loop that must not end
+                logger.error("roster_not_built", exc_info=error)
 
     def _build(self, present: Roster) -> Roster:
         with self._registry.store.snapshot() as view:

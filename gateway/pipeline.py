@@ -19,9 +19,10 @@ from gateway.errors import (
     InputNotAccepted,
     NotServed,
     Overloaded,
+    RecordTooLarge,
     Unauthenticated,
 )
-from gateway.journal import Journal
+from gateway.journal import ENTRY_BYTES, Journal
 from gateway.protocol.json_form import decode_request, encode_response
 from gateway.protocol.messages import InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label, refuse_for
@@ -43,7 +44,9 @@ from registry.tensors import encode_tensors
 
 _INVOKERS = frozenset({Role.INVOKER})
 # Faults that the caller can mend; every other one is the gateway's or the model's.
-_CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted)
+_CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted, RecordTooLarge)
+# The rest of an entry is for the record's own bytes.
+PAYLOAD_BYTES = ENTRY_BYTES - (1 << 20)
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -73,7 +76,7 @@ class Denial(Struct, frozen=True):
 class _Case:
     """What is known of a call so far; whatever happens, its record tells this."""
 
-    __slots__ = ("call", "findings", "key", "lane", "request", "run", "served")
+    __slots__ = ("call", "findings", "input", "key", "lane", "output", "request", "run", "served")
 
     def __init__(self, call: Call, key: Key) -> None:
         self.call = call
@@ -82,7 +85,15 @@ class _Case:
         self.lane: Lane | None = None
         self.request: InferRequest | None = None
         self.findings = Findings.NONE
+        self.input: bytes | None = None
+        self.output = b""
         self.run: Run | None = None
+
+    def keep(self, input: bytes, output: bytes = b"") -> None:
+        """Keep input and output in canonical bytes for the record. Raises RecordTooLarge."""
+        if len(input) + len(output) > PAYLOAD_BYTES:
+            raise RecordTooLarge(PAYLOAD_BYTES)
+        self.input, self.output = input, output
 
 
 class Pipeline:
@@ -134,10 +145,14 @@ class Pipeline:
         if isinstance(request, Refusal):
             return request
         case.request = request
+        tensors_in = encode_tensors(request.tensors)
+        case.keep(tensors_in)
         case.findings = case.served.checker.check(request.tensors)
         if case.findings.rejected:
             return refuse_for(case.findings.rejected, case.findings.rejected_total)
-        case.run = await case.served.batcher.run(request.tensors, request.rows, request.outputs)
+        run = await case.served.batcher.run(request.tensors, request.rows, request.outputs)
+        case.keep(tensors_in, encode_tensors(run.outputs))
+        case.run = run
         return None
 
     async def _record(
@@ -193,10 +208,9 @@ def authorise(key: Key, roles: frozenset[Role]) -> None:
 
 
 def _payload(case: _Case) -> Payload | None:
-    if case.request is None:
+    if case.input is None:
         return None
-    outputs = b"" if case.run is None else encode_tensors(case.run.outputs)
-    return Payload(new_salt(), encode_tensors(case.request.tensors), outputs)
+    return Payload(new_salt(), case.input, case.output)
 
 
 def _encode(case: _Case, record_id: str) -> bytes:

@@ -182,7 +182,7 @@ def _has_only_free_rows(shape: tuple[int, ...]) -> bool:
 
 
 def random_input(spec: TensorSpec, rows: int) -> Tensor:
-    """Make rows of different values, the same each time: numbers around 0, small integers, texts."""
+    """Make rows of various values, the same each time: numbers, small integers, texts."""
     random = np.random.default_rng(_TEST_SEED)
     shape = (rows, *spec.shape[1:])
     if spec.datatype is Datatype.BYTES:

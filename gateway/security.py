@@ -11,6 +11,7 @@ from registry.records import Key
 
 _PREFIX = "gw_"
 _SECRET_BYTES = 32
+_LONGEST_NAME = 200
 
 
 class Role(StrEnum):
@@ -63,11 +64,13 @@ def make_key(
 ) -> tuple[Key, str]:
     """Make a key and its token; the token exists nowhere else and cannot be found again.
 
-    Raises InvalidRequest for unknown or no roles, and for an expiry that is past.
+    Raises InvalidRequest for unknown or no roles, a very long name, and an expiry that is past.
     """
     unknown = sorted(set(roles) - set(Role))
     if unknown or not roles:
         raise InvalidRequest("roles", f"Choose at least one role of: {', '.join(Role)}.")
+    if len(name) > _LONGEST_NAME:
+        raise InvalidRequest("name", f"A key's name has at most {_LONGEST_NAME} characters.")
     if expires is not None and expires <= created:
         raise InvalidRequest("expires", "The key would have expired already.")
     token = _PREFIX + secrets.token_urlsafe(_SECRET_BYTES)

@@ -6,6 +6,7 @@ storing once, and every read finds out whether the bytes are still the bytes tha
 
 import os
 import re
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
@@ -31,26 +32,22 @@ class Artifacts:
         self._folder = folder
 
     def put(self, data: bytes) -> str:
-        """Store bytes durably and return their digest; storing them again changes nothing.
+        """Store bytes durably and return their digest.
 
-        Raises StoreUnavailable where the disk refuses; nothing is stored then.
+        Storing them again changes nothing, except that it mends a damaged file. Raises
+        StoreUnavailable where the disk refuses; nothing is stored then.
         """
         digest = digest_of(data)
         path = self._path(digest)
-        if path.exists():
-            return digest
-        draft = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.chmod(0o444)
-            draft.replace(path)
-            _sync_folder(path.parent)
+            if not _holds(path, digest):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, data)
+            # Up to the folder that holds this one, since each may be new; and also where another
+            # writer made the file, which may not have come this far yet.
+            for folder in path.parents[:4]:
+                _sync_folder(folder)
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise StoreUnavailable("the artifact could not be written") from error
         return digest
 
@@ -75,6 +72,29 @@ class Artifacts:
             raise ArtifactNotFound(digest)
         algorithm, value = digest.split(":")
         return self._folder / algorithm / value[:2] / value
+
+
+def _holds(path: Path, digest: str) -> bool:
+    try:
+        return digest_of(path.read_bytes()) == digest
+    except FileNotFoundError:
+        return False
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Put a whole file in place, or none."""
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(0o444)
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

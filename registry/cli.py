@@ -1,4 +1,4 @@
-"""`registry`: publish versions, see what there is and was, and move what is live."""
+"""`registry`: publish, show and move versions in a data directory; no server needs to run."""
 
 import importlib
 from datetime import datetime
@@ -6,171 +6,191 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
-from registry import show
-from registry.admission.admit import MAX_ARTIFACT_BYTES
-from registry.console import Commands, data_dir, local_author, open_registry
-from registry.errors import Damaged, NotFound, Rejected
-from registry.records import AliasChange, Contract, Draft
+from registry.console import (
+    Commands,
+    data_dir_option,
+    local_author,
+    open_registry,
+    print_table,
+)
+from registry.errors import Rejected, clip
+from registry.integrity import inspect_versions
+from registry.names import check_model_name, check_reason
+from registry.records import CHAMPION, AliasChange, Contract, Draft
+from registry.registry import Registry
+from registry.show import print_origin, print_summary
 from registry.times import as_utc
 
-_CONSOLE = Console()
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-reason = click.option("--reason", required=True, help="Why; it is kept with the change.")
+reason_option = click.option("--reason", required=True, help="Why; it is recorded.")
+
+
+def _read_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    try:
+        return None if value is None else as_utc(datetime.fromisoformat(value))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no time such as 2026-01-31T12:00:00.") from None
 
 
 @click.group(cls=Commands)
 def main() -> None:
-    """Keep versioned ONNX models and the history of what was live."""
+    """Publish versioned ONNX models, and decide which of them is live."""
 
 
 @main.command()
-@click.argument("model_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("model_file", metavar="MODEL.onnx", type=_FILE)
+@data_dir_option
 @click.option("--name", required=True, help="Name of the model.")
-@data_dir
 @click.option(
-    "--reference",
-    "reference_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Training data (.csv, .parquet or .npz): reference and contract are derived from it.",
+    "--reference", type=_FILE, help="Training data (.csv, .parquet, .npz): reference and contract."
 )
-@click.option(
-    "--contract",
-    "contract_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Contract as JSON, in place of the derived one.",
-)
-@click.option("--description", default="", help="What the model is for.")
-@click.option("--promote", is_flag=True, help="Make the version the champion.")
-@click.option("--reason", help="Why it is promoted.")
+@click.option("--contract", type=_FILE, help="Rules as JSON, in place of those of the reference.")
+@click.option("--description", default="", help="What this version is.")
+@click.option("--promote", is_flag=True, help="Make it the champion at once.")
+@click.option("--reason", help="Why it is promoted; it is recorded.")
 def publish(  # noqa: PLR0917 - click passes them by name
     model_file: Path,
-    name: str,
     data_dir: Path,
-    reference_file: Path | None,
-    contract_file: Path | None,
+    name: str,
+    reference: Path | None,
+    contract: Path | None,
     description: str,
     promote: bool,
     reason: str | None,
 ) -> None:
     """Publish an ONNX file as the next version of a model."""
-    if promote and not reason:
-        raise click.UsageError("--promote needs --reason.")
-    artifact, draft = _read_draft(model_file, reference_file, description)
-    if contract_file is not None:
-        draft = msgspec.structs.replace(draft, contract=_read_contract(contract_file))
-    registry = open_registry(data_dir)
+    if promote != (reason is not None):
+        raise click.ClickException("Give --promote and --reason together, or neither.")
+    # Asked first, so that no version is left behind that was to be promoted.
+    check_model_name(name)
+    if reason is not None:
+        check_reason(reason)
+    artifact, draft = _read_draft(model_file, reference, description)
+    if contract is not None:
+        draft = msgspec.structs.replace(draft, contract=_read_contract(contract))
+    registry = open_registry(data_dir, create=True)
     version = registry.publish(name, artifact, draft, local_author())
-    _CONSOLE.print(show.version_table(version, registry.manifest(version)))
-    if promote and reason:
+    if reason is not None:
         registry.promote(name, version.number, reason, local_author())
-        click.echo(f"Version {version.number} of {name} is the champion.")
+    print_summary(version, registry.manifest(version), _aliases(registry, name, version.number))
 
 
 @main.command("list")
 @click.argument("name", required=False)
-@data_dir
+@data_dir_option
 def list_versions(name: str | None, data_dir: Path) -> None:
-    """List models and their versions."""
+    """List the versions of one model, or of all."""
     registry = open_registry(data_dir)
     models = registry.store.models() if name is None else [name]
-    table = Table("model", "version", "aliases", "state", "author", "created", "artifact")
-    for model in models:
-        aliases = registry.store.aliases(model)
-        for version in registry.versions(model):
-            names = [alias for alias, number in aliases.items() if number == version.number]
-            table.add_row(
-                model,
-                str(version.number),
-                ", ".join(names),
+    print_table(
+        ("model", "version", "state", "aliases", "author", "created", "digest"),
+        (
+            (
+                version.model,
+                version.number,
                 version.state,
+                ", ".join(_aliases(registry, model, version.number)),
                 version.author,
-                version.created.isoformat(" ", "seconds"),
-                version.artifact[:19],
+                version.created,
+                version.artifact,
             )
-    _CONSOLE.print(table)
+            for model in models
+            for version in registry.versions(model)
+        ),
+    )
 
 
-@main.command("show")
+@main.command()
 @click.argument("name")
 @click.argument("version", type=int)
-@data_dir
-def show_version(name: str, version: int, data_dir: Path) -> None:
+@data_dir_option
+def show(name: str, version: int, data_dir: Path) -> None:
     """Show everything that a version keeps."""
     registry = open_registry(data_dir)
     found = registry.version(name, version)
     manifest = registry.manifest(found)
-    _CONSOLE.print(show.version_table(found, manifest))
-    for table in show.manifest_tables(manifest):
-        _CONSOLE.print(table)
+    print_summary(found, manifest, _aliases(registry, name, version))
+    print_origin(manifest)
 
 
 @main.command()
 @click.argument("name")
-@data_dir
-@click.option("--at", type=click.DateTime(), help="Say what was live at this time (UTC).")
+@data_dir_option
+@click.option(
+    "--at",
+    metavar="TIME",
+    callback=_read_moment,
+    help="Say only what was live then; ISO 8601, in UTC where it names no zone.",
+)
 def history(name: str, data_dir: Path, at: datetime | None) -> None:
-    """Show who changed what was live, when and why."""
+    """Show who made what live, when and why."""
     registry = open_registry(data_dir)
-    registry.versions(name)
     if at is None:
-        _CONSOLE.print(show.history_table(registry.store.alias_changes(name)))
-        return
-    live = registry.live_at(name, as_utc(at))
-    if live.change is None:
-        click.echo(f"No version of {name} was champion then.")
-        return
-    _CONSOLE.print(show.history_table([live.change]))
+        registry.versions(name)
+        changes = registry.store.alias_changes(name)
+    else:
+        change = registry.live_at(name, at).change
+        if change is None:
+            click.echo(f"No version of {name} was champion then.")
+            return
+        changes = [change]
+    print_table(
+        ("time", "alias", "version", "by", "principal", "reason", "record"),
+        (
+            (one.at, one.alias, one.version, one.cause, one.principal, one.reason, one.record_id)
+            for one in changes
+        ),
+    )
 
 
 @main.command()
 @click.argument("name")
 @click.argument("version", type=int)
-@data_dir
-@reason
+@data_dir_option
+@reason_option
 def promote(name: str, version: int, data_dir: Path, reason: str) -> None:
-    """Make a version the champion."""
-    _tell(open_registry(data_dir).promote(name, version, reason, local_author()))
+    """Make a version the champion; a running gateway serves it within a second."""
+    _say(open_registry(data_dir).promote(name, version, reason, local_author()))
 
 
 @main.command()
 @click.argument("name")
-@click.option("--version", type=int, help="An earlier champion; the previous one, if not given.")
-@data_dir
-@reason
-def rollback(name: str, version: int | None, data_dir: Path, reason: str) -> None:
-    """Put an earlier champion back."""
-    _tell(open_registry(data_dir).roll_back(name, reason, local_author(), version))
+@data_dir_option
+@reason_option
+@click.option("--version", type=int, help="An earlier champion; the last one, if not given.")
+def rollback(name: str, data_dir: Path, reason: str, version: int | None) -> None:
+    """Put the previous champion back, at once."""
+    _say(open_registry(data_dir).roll_back(name, reason, local_author(), version))
 
 
 @main.command()
 @click.argument("name")
 @click.argument("alias")
 @click.argument("version", type=int)
-@data_dir
-@reason
+@data_dir_option
+@reason_option
 def alias(name: str, alias: str, version: int, data_dir: Path, reason: str) -> None:
-    """Let an alias of your own name a version, which is served from then on."""
-    _tell(open_registry(data_dir).point_alias(name, alias, version, reason, local_author()))
+    """Let an alias of your own name a version."""
+    _say(open_registry(data_dir).point_alias(name, alias, version, reason, local_author()))
 
 
 @main.command()
 @click.argument("name")
 @click.argument("alias")
-@data_dir
-@reason
+@data_dir_option
+@reason_option
 def unalias(name: str, alias: str, data_dir: Path, reason: str) -> None:
     """Let an alias name nothing any more."""
-    _tell(open_registry(data_dir).remove_alias(name, alias, reason, local_author()))
+    _say(open_registry(data_dir).remove_alias(name, alias, reason, local_author()))
 
 
 @main.command()
 @click.argument("name")
 @click.argument("version", type=int)
-@data_dir
-@reason
+@data_dir_option
+@reason_option
 def retire(name: str, version: int, data_dir: Path, reason: str) -> None:
     """End a version that no alias names."""
     open_registry(data_dir).retire(name, version, reason, local_author())
@@ -178,54 +198,51 @@ def retire(name: str, version: int, data_dir: Path, reason: str) -> None:
 
 
 @main.command()
-@data_dir
+@data_dir_option
 def check(data_dir: Path) -> None:
-    """Read every artifact and manifest, and say which are not what was stored."""
-    registry = open_registry(data_dir)
-    checked = 0
-    faults: list[str] = []
-    for model in registry.store.models():
-        for version in registry.versions(model):
-            for digest in (version.artifact, version.manifest):
-                checked += 1
-                try:
-                    registry.artifacts.read(digest)
-                except (Damaged, NotFound) as error:
-                    faults.append(f"{model} {version.number}: {error}")
-    for fault in faults:
-        click.echo(fault, err=True)
-    click.echo(f"{checked} files checked, {len(faults)} damaged.")
-    if faults:
-        raise SystemExit(1)
+    """Read every artifact and manifest; end with status 1 if one is damaged."""
+    found = inspect_versions(open_registry(data_dir))
+    for flaw in found.flaws:
+        version = flaw.version
+        click.echo(f"{version.model} {version.number}, {flaw.part}: {flaw.fault}")
+    if found.flaws:
+        raise click.ClickException(f"Of {found.versions} versions, some are damaged.")
+    click.echo(f"All {found.versions} versions are whole.")
 
 
-def _read_draft(
-    model_file: Path, reference_file: Path | None, description: str
-) -> tuple[bytes, Draft]:
-    if reference_file is None:
-        if model_file.stat().st_size > MAX_ARTIFACT_BYTES:
-            raise Rejected("size", f"{model_file.name} is larger than an artifact may be.")
-        return model_file.read_bytes(), Draft(description=description)
+def _say(change: AliasChange) -> None:
+    what = "nothing" if change.version is None else f"version {change.version}"
+    alias = "champion" if change.alias == CHAMPION else f"alias {change.alias}"
+    click.echo(f"The {alias} of {change.model} is {what} now (record {change.record_id}).")
+
+
+def _aliases(registry: Registry, model: str, number: int) -> list[str]:
+    return [alias for alias, named in registry.store.aliases(model).items() if named == number]
+
+
+def _read_draft(model_file: Path, reference: Path | None, description: str) -> tuple[bytes, Draft]:
+    if reference is None:
+        try:
+            return model_file.read_bytes(), Draft(description=description)
+        except OSError as error:
+            raise Rejected("artifact", f"{model_file.name!r} cannot be read.") from error
     try:
-        # It reads tables with pyarrow, which serving does without.
+        # It needs pyarrow, which nothing else here does.
         publishing = importlib.import_module("registry.publishing.onnx")
-    except ModuleNotFoundError as error:
-        message = f"Install the extra `publish` to read training data: {error.name} is missing."
-        raise click.ClickException(message) from error
-    read: tuple[bytes, Draft] = publishing.draft_from_file(model_file, reference_file, description)
-    return read
+    except ImportError as error:
+        raise click.ClickException(
+            "Reading a reference needs more packages: pip install 'governed-gateway[publish]'."
+        ) from error
+    drafted: tuple[bytes, Draft] = publishing.draft_from_file(model_file, reference, description)
+    return drafted
 
 
 def _read_contract(path: Path) -> Contract:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Contract)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Rejected("contract", f"{path.name} cannot be read: {error}") from error
-
-
-def _tell(change: AliasChange) -> None:
-    named = "nothing" if change.version is None else f"version {change.version}"
-    click.echo(f"The alias {change.alias} of {change.model} names {named}.")
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        message = f"{path.name!r} is no contract: {clip(str(error), 200)}"
+        raise Rejected("contract", message) from error
 
 
 if __name__ == "__main__":

@@ -1,22 +1,33 @@
-"""What both command lines share: the data directory, its registry, and errors in one line."""
+"""What the commands `registry` and `gateway` have in common: where the data is, who asks, how
+answers and faults look in a terminal.
+"""
 
-import getpass
+import os
+import pwd
+import sys
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from registry.artifacts import Artifacts
 from registry.errors import RegistryError
 from registry.registry import Author, Registry
 from registry.store import open_store
 
-DEFAULT_DATA_DIR = Path("data")
+DATA_DIR = Path("data")
+# Wide enough that nothing is cut where another program reads.
+_PIPE_WIDTH = 10_000
 
-data_dir = click.option(
+data_dir_option = click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_DATA_DIR,
+    default=DATA_DIR,
     show_default=True,
     envvar="GATEWAY_DATA_DIR",
     help="Folder with everything the gateway keeps.",
@@ -24,7 +35,7 @@ data_dir = click.option(
 
 
 class Commands(click.Group):
-    """A group of commands that tells a refusal in one line and exits with 1."""
+    """A group that says what went wrong in one line, and ends with status 1 then."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -33,11 +44,43 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from error
 
 
+def open_registry(data_dir: Path, *, create: bool = False) -> Registry:
+    """Open the registry of a data directory; a mistyped one is made only where `create` says so."""
+    if not create and not data_dir.is_dir():
+        raise click.ClickException(f"There is no data directory {str(data_dir)!r}.")
+    return Registry(open_store(data_dir), Artifacts(data_dir / "artifacts"))
+
+
 def local_author() -> Author:
-    """Name the operating system's user, who has the data directory and so needs no key."""
-    return Author(principal=f"local:{getpass.getuser()}")
+    """Name the operating system's user, who has the data directory and so needs no key.
+
+    The system is asked, not the environment, which anybody can set.
+    """
+    user_id = os.getuid()
+    try:
+        name = pwd.getpwuid(user_id).pw_name
+    except KeyError:  # a container's user often has a number alone
+        name = str(user_id)
+    return Author(principal=f"local:{name}")
 
 
-def open_registry(folder: Path) -> Registry:
-    """Open the registry of a data directory, made where there is none."""
-    return Registry(open_store(folder), Artifacts(folder / "artifacts"))
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> None:
+    """Print rows as a table; None is left blank."""
+    table = Table(*columns, title=title or None, title_justify="left")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    # In a pipe the width of a terminal means nothing.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def printable(cell: object) -> str:
+    """Write a value for a terminal; what could steer it is escaped, since callers chose the text.
+
+    >>> printable("\\x1b[2Jdone")
+    '\\\\x1b[2Jdone'
+    """
+    if cell is None:
+        return ""
+    if isinstance(cell, datetime):
+        return cell.isoformat(" ", "milliseconds")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(cell))

@@ -72,9 +72,11 @@ def rollback_target(
 ) -> int:
     """Choose the earlier champion to go back to: the latest not retired, or the one wanted.
 
-    Raises NothingToRollBackTo where there is none.
+    The present champion is never the target, also where it was champion before. Raises
+    NothingToRollBackTo where there is none.
     """
-    earlier = [number for number in champions(history)[:-1] if number not in retired]
+    stack = champions(history)
+    earlier = [number for number in stack[:-1] if number not in retired and number != stack[-1]]
     if not earlier or (wanted is not None and wanted not in earlier):
         raise NothingToRollBackTo(model, wanted)
     return earlier[-1] if wanted is None else wanted

@@ -5,10 +5,9 @@ Unknown fields are refused wherever one of these is read from a file or a reques
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from registry.tensors import Datatype
 
@@ -19,8 +18,6 @@ NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,127}$"
 # These would collide with routes of the protocol.
 RESERVED_MODEL_NAMES = frozenset({"stats"})
 
-Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-Reason = Annotated[str, Meta(min_length=1, max_length=1000)]
 Scalar = str | int | float | bool | None
 
 

@@ -13,14 +13,20 @@ from registry.artifacts import Artifacts
 from registry.entry import new_record_id
 from registry.errors import (
     AliasNotFound,
-    InvalidRequest,
     KeyNotFound,
     ModelNotFound,
+    Rejected,
     VersionNotFound,
+)
+from registry.names import (
+    check_alias_name,
+    check_label,
+    check_model_name,
+    check_reason,
+    refuse_champion,
 )
 from registry.records import (
     CHAMPION,
-    RESERVED_MODEL_NAMES,
     AliasCause,
     AliasChange,
     AuditRecord,
@@ -28,9 +34,7 @@ from registry.records import (
     Key,
     Kind,
     Manifest,
-    Name,
     Outcome,
-    Reason,
     Version,
     VersionState,
     to_json,
@@ -69,9 +73,7 @@ class Registry:
 
         Raises Rejected with the check that the file or its contract failed, and InvalidRequest.
         """
-        _check("model", model, Name)
-        if model in RESERVED_MODEL_NAMES:
-            raise InvalidRequest("model", f"The name {model!r} is reserved by the protocol.")
+        check_model_name(model)
         signature, certificate = admit(artifact)
         check_rules(signature, draft.contract)
         manifest = Manifest(
@@ -84,7 +86,7 @@ class Registry:
             parity=draft.parity,
             certificate=certificate,
         )
-        manifest_digest = self.artifacts.put(to_json(manifest))
+        manifest_digest = self.artifacts.put(_write_manifest(manifest))
         with self.store.write() as tx:
             version = Version(
                 model=model,
@@ -101,7 +103,7 @@ class Registry:
 
     def promote(self, model: str, number: int, reason: str, author: Author) -> AliasChange:
         """Make a version the champion. Raises AlreadyChampion, VersionRetired, VersionNotFound."""
-        _check("reason", reason, Reason)
+        check_reason(reason)
         with self.store.write() as tx:
             version = _version(tx, model, number)
             champion = tx.aliases(model).get(CHAMPION)
@@ -120,7 +122,7 @@ class Registry:
         self, model: str, reason: str, author: Author, number: int | None = None
     ) -> AliasChange:
         """Move the champion back to an earlier one, at once. Raises NothingToRollBackTo."""
-        _check("reason", reason, Reason)
+        check_reason(reason)
         with self.store.write() as tx:
             versions = _versions(tx, model)
             retired = frozenset(v.number for v in versions if v.state is VersionState.RETIRED)
@@ -140,9 +142,8 @@ class Registry:
         self, model: str, alias: str, number: int, reason: str, author: Author
     ) -> AliasChange:
         """Let an alias of the user's own name a version; `champion` moves by promotion alone."""
-        _check("alias", alias, Name)
-        _check("reason", reason, Reason)
-        _refuse_champion(alias)
+        check_alias_name(alias)
+        check_reason(reason)
         with self.store.write() as tx:
             version = _version(tx, model, number)
             lifecycle.advance(version, lifecycle.Step.POINT)
@@ -158,8 +159,8 @@ class Registry:
 
     def remove_alias(self, model: str, alias: str, reason: str, author: Author) -> AliasChange:
         """Let an alias name nothing any more. Raises AliasNotFound."""
-        _check("reason", reason, Reason)
-        _refuse_champion(alias)
+        check_reason(reason)
+        refuse_champion(alias)
         with self.store.write() as tx:
             _versions(tx, model)
             if alias not in tx.aliases(model):
@@ -176,7 +177,7 @@ class Registry:
 
     def retire(self, model: str, number: int, reason: str, author: Author) -> Version:
         """End a version that no alias names. Raises VersionInUse and VersionRetired."""
-        _check("reason", reason, Reason)
+        check_reason(reason)
         with self.store.write() as tx:
             version = _version(tx, model, number)
             names = [alias for alias, named in tx.aliases(model).items() if named == number]
@@ -211,7 +212,8 @@ class Registry:
         return msgspec.json.decode(self.artifacts.read(version.manifest), type=Manifest)
 
     def add_key(self, key: Key, author: Author) -> None:
-        """Store a new key."""
+        """Store a new key. Raises InvalidRequest for a name that cannot be recorded."""
+        check_label("name", key.name)
         with self.store.write() as tx:
             tx.add_key(key)
             reason = f"{key.name}: {', '.join(key.roles)}"
@@ -296,6 +298,17 @@ class Registry:
         return record
 
 
+def _write_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest, having read it back: what cannot be read again is no manifest."""
+    try:
+        content = to_json(manifest)
+        if msgspec.json.decode(content, type=Manifest) == manifest:
+            return content
+    except (msgspec.ValidationError, UnicodeEncodeError, OverflowError):
+        pass
+    raise Rejected("manifest", "A number in the manifest is not finite, or a text is no Unicode.")
+
+
 def _versions(view: Reader, model: str) -> list[Version]:
     versions = view.versions(model)
     if not versions:
@@ -309,23 +322,3 @@ def _version(view: Reader, model: str, number: int) -> Version:
         _versions(view, model)
         raise VersionNotFound(model, number)
     return version
-
-
-def _refuse_champion(alias: str) -> None:
-    if alias == CHAMPION:
-        raise InvalidRequest("alias", "The champion moves by promotion and rollback alone.")
-
-
-def _check(field: str, value: str, kind: Any) -> None:
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(field, _RULES[field]) from error
-
-
-_NAME_RULE = "begins with a letter or digit and has up to 128 letters, digits, '-', '_' and '.'."
-_RULES = {
-    "model": f"A model's name {_NAME_RULE}",
-    "alias": f"An alias {_NAME_RULE}",
-    "reason": "A reason of 1 to 1,000 characters is needed.",
-}

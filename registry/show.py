@@ -1,145 +1,143 @@
-"""Versions and their history as tables for a terminal."""
+"""How a version looks in a terminal."""
 
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterable
+from typing import Any
 
-from rich.table import Column, Table
+import click
 
+from registry.console import print_table, printable
 from registry.records import (
-    AliasChange,
     Categorical,
-    Contract,
     Feature,
     Lineage,
     Manifest,
     Numeric,
+    Reference,
     Rule,
-    TensorSpec,
+    RuleKind,
     Version,
 )
 
-_BARS = " ▁▂▃▄▅▆▇█"
-_NAMED_VALUES = 5
+_MOST_NAMED = 5
 
 
-def version_table(version: Version, manifest: Manifest) -> Table:
-    """Sum up one version: what it is, whose, and how admission found it."""
-    title = f"{version.model} version {version.number}"
-    table = Table("", Column(overflow="fold"), title=title, show_header=False)
-    rows = {
-        "description": manifest.description,
-        "state": version.state.value,
-        "author": version.author,
-        "created": version.created.isoformat(" ", "seconds"),
-        "artifact": version.artifact,
-        "manifest": version.manifest,
-        "inputs": _tensors(manifest.signature.inputs),
-        "outputs": _tensors(manifest.signature.outputs),
-        "rules": str(len(manifest.contract.rules)),
-        "runtime": manifest.certificate.runtime,
-        "load, run": f"{manifest.certificate.load_ms} ms, {manifest.certificate.run_ms} ms",
-    }
-    if manifest.parity is not None:
-        rows["parity"] = (
-            f"differs by at most {manifest.parity.largest_difference:.2g} "
-            f"on {manifest.parity.rows:,} rows (tolerance {manifest.parity.tolerance:.0e})"
-        )
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
+def print_summary(version: Version, manifest: Manifest, aliases: Iterable[str] = ()) -> None:
+    """Print what a version is and demands: digest, signature, contract, certificate."""
+    certificate, parity = manifest.certificate, manifest.parity
+    _print_facts(
+        {
+            "version": f"{version.model} {version.number}, {version.state}",
+            "aliases": ", ".join(aliases),
+            "description": manifest.description,
+            "author": version.author,
+            "created": version.created,
+            "digest": version.artifact,
+            "manifest": version.manifest,
+            "certificate": f"loads in {certificate.load_ms:.1f} ms, "
+            f"runs in {certificate.run_ms:.1f} ms on {certificate.runtime}",
+            "parity": ""
+            if parity is None
+            else f"differs by {parity.largest_difference:.2g} at most (tolerance "
+            f"{parity.tolerance:.2g}), {parity.labels_equal:.2%} of labels equal, "
+            f"{parity.rows:,} rows",
+        }
+    )
+    sides = (("input", manifest.signature.inputs), ("output", manifest.signature.outputs))
+    print_table(
+        ("side", "name", "datatype", "shape"),
+        ((side, s.name, s.datatype, list(s.shape)) for side, specs in sides for s in specs),
+        "Signature",
+    )
+    if not manifest.contract.rules:
+        click.echo("The contract accepts every value.")
+        return
+    print_table(
+        ("values of", "rule", "action", "expected"),
+        (
+            (_place(rule.input, rule.column), rule.kind, rule.action, _expected(rule))
+            for rule in manifest.contract.rules
+        ),
+        "Contract",
+    )
 
 
-def manifest_tables(manifest: Manifest) -> Iterator[Table]:
-    """Lay out contract, reference and lineage; what a version does not have is left out."""
-    if manifest.contract.rules:
-        yield _contract_table(manifest.contract)
-    if manifest.reference is not None:
-        yield _reference_table(manifest.reference.features)
-    yield _lineage_table(manifest.lineage)
+def print_origin(manifest: Manifest) -> None:
+    """Print where a version comes from: reference, lineage, metrics."""
+    if manifest.reference is None:
+        click.echo("There is no reference.")
+    else:
+        _print_reference(manifest.reference)
+    _print_lineage(manifest.lineage)
+    if manifest.lineage.metrics:
+        print_table(
+            ("metric", "value", "95 % interval", "n"),
+            (
+                (metric.name, f"{metric.value:.4g}", f"{metric.low:.4g} to {metric.high:.4g}",
+                 f"{metric.n:,}")
+                for metric in manifest.lineage.metrics
+            ),
+            "Metrics",
+        )  # fmt: skip
 
 
-def history_table(changes: Iterable[AliasChange]) -> Table:
-    """Lay out who changed what an alias names, when and why."""
-    table = Table("at", "alias", "change", "version", "by", "reason", "record")
-    for change in changes:
-        table.add_row(
-            change.at.isoformat(" ", "seconds"),
-            change.alias,
-            change.cause.value,
-            "" if change.version is None else str(change.version),
-            change.principal,
-            change.reason,
-            change.record_id,
-        )
-    return table
+def _print_reference(reference: Reference) -> None:
+    print_table(
+        ("values of", "present", "missing", "distribution"),
+        (
+            (_place(feature.input, feature.column), f"{feature.count:,}", f"{feature.missing:,}",
+             _distribution(feature))
+            for feature in reference.features
+        ),
+        f"Reference of {reference.rows:,} rows",
+    )  # fmt: skip
 
 
-def _contract_table(contract: Contract) -> Table:
-    table = Table("input", "rule", "accepts", "action", title="Contract")
-    for rule in contract.rules:
-        name = rule.input if rule.column is None else f"{rule.input}[{rule.column}]"
-        table.add_row(name, rule.kind.value, _accepts(rule), rule.action.value)
-    return table
+def _print_lineage(lineage: Lineage) -> None:
+    pairs = (f"{name}={value}" for name, value in lineage.hyper_parameters.items())
+    libraries = (f"{name} {version}" for name, version in lineage.libraries.items())
+    _print_facts(
+        {
+            "data": lineage.data_digest,
+            "rows": lineage.data_rows,
+            "columns": ", ".join(lineage.data_columns),
+            "commit": lineage.code_commit,
+            "parameters": ", ".join(pairs),
+            "libraries": ", ".join(libraries),
+        }
+    )
 
 
-def _reference_table(features: Iterable[Feature]) -> Table:
-    table = Table("input", "values", "missing", "distribution", title="Reference")
-    for feature in features:
-        name = feature.input if feature.column is None else f"{feature.input}[{feature.column}]"
-        table.add_row(name, f"{feature.count:,}", f"{feature.missing:,}", _distribution(feature))
-    return table
+def _print_facts(facts: dict[str, Any]) -> None:
+    for name, value in facts.items():
+        if value not in (None, ""):
+            click.echo(f"{name:12} {printable(value)}")
 
 
-def _lineage_table(lineage: Lineage) -> Table:
-    table = Table("", Column(overflow="fold"), title="Lineage", show_header=False)
-    if lineage.data_digest is not None:
-        columns = f"{lineage.data_rows:,} rows of {', '.join(lineage.data_columns)}"
-        table.add_row("training data", f"{lineage.data_digest}\n{columns}")
-    table.add_row("code commit", lineage.code_commit or "not known")
-    for metric in lineage.metrics:
-        interval = f"[{metric.low:.4f}, {metric.high:.4f}]"
-        table.add_row(metric.name, f"{metric.value:.4f} {interval}, n = {metric.n:,}")
-    for name, value in lineage.hyper_parameters.items():
-        table.add_row(name, str(value))
-    for name, number in lineage.libraries.items():
-        table.add_row(name, number)
-    return table
+def _place(name: str, column: int | None) -> str:
+    return name if column is None else f"{name}[{column}]"
 
 
-def _tensors(specs: Iterable[TensorSpec]) -> str:
-    return "\n".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in specs)
-
-
-def _accepts(rule: Rule) -> str:
-    if rule.values:
-        more = len(rule.values) - _NAMED_VALUES
-        return ", ".join(rule.values[:_NAMED_VALUES]) + (f", … ({more} more)" if more > 0 else "")
-    if rule.low is None and rule.high is None:
-        return "a value"
-    low = "-∞" if rule.low is None else f"{rule.low:g}"
-    high = "∞" if rule.high is None else f"{rule.high:g}"
-    return f"{low} to {high}"
+def _expected(rule: Rule) -> str:
+    if rule.kind is RuleKind.RANGE:
+        low = "" if rule.low is None else f"{rule.low:g} ≤ "
+        high = "" if rule.high is None else f" ≤ {rule.high:g}"
+        return f"{low}value{high}"
+    return _named(rule.values) if rule.kind is RuleKind.CATEGORIES else "a value"
 
 
 def _distribution(feature: Feature) -> str:
-    match feature.distribution:
-        case Numeric() as numbers:
-            low, high = f"{numbers.minimum:g}", f"{numbers.maximum:g}"
-            return f"{low} {_sparkline(numbers)} {high}, mean {numbers.mean:.4g}"
-        case Categorical() as texts:
-            pairs = list(zip(texts.values, texts.counts, strict=True))[:_NAMED_VALUES]
-            return ", ".join(f"{value} {count:,}" for value, count in pairs)
-        case None:
-            return "no values"
+    found = feature.distribution
+    if isinstance(found, Numeric):
+        return (
+            f"{found.minimum:g} to {found.maximum:g}, mean {found.mean:.4g}, "
+            f"standard deviation {found.std:.4g}"
+        )
+    if isinstance(found, Categorical):
+        rare = f"; {found.other:,} in other values" if found.other else ""
+        return _named(found.values) + rare
+    return "no value"
 
 
-def _sparkline(numbers: Numeric) -> str:
-    """Draw the density: bins hold about equal counts, so it is their widths that tell."""
-    bounds = (numbers.minimum, *numbers.edges, numbers.maximum)
-    widths = [high - low for low, high in pairwise(bounds)]
-    densities = [
-        count / width if width > 0 else 0.0
-        for count, width in zip(numbers.bin_counts, widths, strict=True)
-    ]
-    top = max(densities, default=0.0) or 1.0
-    return "".join(_BARS[round(density / top * (len(_BARS) - 1))] for density in densities)
+def _named(values: tuple[str, ...]) -> str:
+    more = len(values) - _MOST_NAMED
+    return ", ".join(values[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,7 +1,8 @@
 """The contract of a store: few verbs, each with its guarantee, and `open_store` to get one.
 
 Whoever implements it passes `tests/contracts/test_store.py`. Every verb raises StoreUnavailable
-where the database cannot answer; nothing was changed then.
+where the database cannot answer, and InvalidRequest for a number beyond 64 bits or a text that is
+no Unicode; nothing was changed then.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from registry.entry import Entry, Payload
+from registry.errors import StoreUnavailable
 from registry.records import (
     AliasChange,
     AuditRecord,
@@ -141,5 +143,8 @@ def open_store(data_dir: Path) -> Store:
 
     Raises StoreIncompatible for a database or library that must not be used.
     """
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return SqliteStore(data_dir / "store.sqlite3")
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return SqliteStore(data_dir / "store.sqlite3")
+    except OSError as error:
+        raise StoreUnavailable("its folder cannot be used") from error

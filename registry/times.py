@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from registry.errors import InvalidRequest
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -22,5 +24,13 @@ def now() -> datetime:
 
 
 def as_utc(moment: datetime) -> datetime:
-    """Read a moment that names no time zone as UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    """Read a moment that names no time zone as UTC.
+
+    Raises InvalidRequest for a moment before the year 1 or after the year 9999 of UTC.
+    """
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidRequest("time", "A time lies in the years 1 to 9999 of UTC.") from error

@@ -17,8 +17,10 @@ import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper
 
 from gateway.security import Role, make_key
+from registry.artifacts import Artifacts
 from registry.records import Draft, Version
 from registry.registry import Author, Registry
+from registry.store import open_store
 from registry.times import now
 
 AUTHOR = Author(principal="local:tests")
@@ -115,6 +117,10 @@ def looping_model() -> bytes:
     ]
     constants = {"go": np.bool_(1).reshape(()), "zero": np.array([0], np.int64)}
     return make_model(nodes, [("n", "INT64", (1,))], [("y", "INT64", (1,))], constants)
+
+
+def open_registry(data_dir: Path) -> Registry:
+    return Registry(open_store(data_dir), Artifacts(data_dir / "artifacts"))
 
 
 def publish(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from registry.console import open_registry
 from registry.registry import Registry
+from tests.builders import open_registry
 
 
 @pytest.fixture

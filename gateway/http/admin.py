@@ -21,7 +21,7 @@ from registry.registry import LiveVersion, Registry
 from registry.store import Reader
 from registry.times import as_utc
 
-UPLOAD_ROUTE_LIMIT = "upload_limit"
+JSON_LIMIT = 64 << 10  # bytes of a body that says what to do
 
 VersionNumber = Annotated[int, PathParameter(ge=1, description="Number of a version.")]
 
@@ -120,6 +120,7 @@ def show_version(
 @post(
     "/admin/models/{model:str}/promotions",
     opt=open_to(Role.DEPLOYER),
+    request_max_body_size=JSON_LIMIT,
     status_code=200,
     sync_to_thread=True,
 )
@@ -136,6 +137,7 @@ def promote(
 @post(
     "/admin/models/{model:str}/rollback",
     opt=open_to(Role.DEPLOYER),
+    request_max_body_size=JSON_LIMIT,
     status_code=200,
     sync_to_thread=True,
 )

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import msgspec
 from litestar import Controller, MediaType, Request, get
 from litestar.constants import OPENAPI_JSON_HANDLER_NAME
 from litestar.openapi.plugins import ScalarRenderPlugin
 
 from gateway.http.access import OPEN
+from gateway.http.problems import Problem, content_type
 
-_ERROR = {"description": "The request is refused; the body names each violation."}
+_PROBLEM_REF = "#/components/schemas/{name}"
 _VERSION_PATH = "/v2/models/{model}/versions/{version}/infer"
 _PARAMETERS = {
     name: {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -39,12 +41,32 @@ class Documentation(Controller):
 def describe_routes(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """Return the OpenAPI document of all routes."""
     document = request.app.openapi_schema.to_schema()
-    document["paths"] = {
+    (problem,), schemas = msgspec.json.schema_components([Problem], ref_template=_PROBLEM_REF)
+    paths = {
         **document["paths"],
         "/v2/models/{model}/infer": _infer("model"),
         _VERSION_PATH: _infer("model", "version"),
     }
+    document["paths"] = {
+        path: {key: _describe_errors(path, value, problem) for key, value in operations.items()}
+        for path, operations in paths.items()
+    }
+    document["components"]["schemas"].update(schemas)
     return document
+
+
+def _describe_errors(path: str, operation: Any, problem: dict[str, Any]) -> Any:
+    """Give an operation the errors of this gateway in place of the framework's."""
+    if not isinstance(operation, dict):  # parameters that all operations share
+        return operation
+    responses = {
+        status: response for status, response in operation["responses"].items() if int(status) < 400
+    }
+    responses["default"] = {
+        "description": "The request is not answered; the body says why.",
+        "content": {content_type(path): {"schema": problem}},
+    }
+    return {**operation, "responses": responses}
 
 
 def _infer(*names: str) -> dict[str, Any]:
@@ -74,13 +96,6 @@ def _infer(*names: str) -> dict[str, Any]:
             "summary": "Infer",
             "description": "Answer inputs with outputs; a 200 means that its record is on disk.",
             "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-            "responses": {
-                "200": {"description": "The outputs, and the id of the record."},
-                "400": _ERROR,
-                "401": _ERROR,
-                "403": _ERROR,
-                "404": _ERROR,
-                "503": _ERROR,
-            },
+            "responses": {"200": {"description": "The outputs, and the id of the record."}},
         },
     }

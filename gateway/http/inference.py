@@ -6,16 +6,18 @@ from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 
-from gateway.errors import BodyTimeout, BodyTooLarge, MethodNotAllowed, UnsupportedEncoding
+from gateway.errors import (
+    BodyCutOff,
+    BodyTimeout,
+    BodyTooLarge,
+    MethodNotAllowed,
+    UnsupportedEncoding,
+)
 from gateway.http.problems import Reply, reply_to, reply_to_error
 from gateway.pipeline import Call, Denial, Pipeline
 
 INFER_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _JSON = b"application/json"
-
-
-class Disconnected(Exception):
-    """The caller went away before its body was whole; there is nobody to answer."""
 
 
 class InferenceEndpoint:
@@ -42,8 +44,6 @@ class InferenceEndpoint:
                 source=scope["client"][0] if scope["client"] else None,
             )
             result = await self._pipeline.infer(call)
-        except Disconnected:
-            return
         except Exception as error:  # noqa: BLE001 - the top of a request: answered and logged
             await _send_reply(send, reply_to_error(error, scope["path"]))
             return
@@ -68,7 +68,7 @@ class InferenceEndpoint:
                 while True:
                     message: Any = await receive()
                     if message["type"] == "http.disconnect":
-                        raise Disconnected
+                        raise BodyCutOff
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
                     if size > self._body_limit:

@@ -1,5 +1,6 @@
 """Admin routes for API keys."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import Struct
 
 from gateway.http.access import author_of, open_to
+from gateway.http.admin import JSON_LIMIT
 from gateway.security import Role, make_key
 from registry.records import Key
 from registry.registry import Registry
@@ -44,8 +46,13 @@ class CreatedKey(Struct, kw_only=True):
     token: str
 
 
-@post("/admin/keys", opt=_ADMINS, status_code=201, sync_to_thread=True)
-def create_key(
+@post(
+    "/admin/keys",
+    opt=_ADMINS,
+    request_max_body_size=JSON_LIMIT,
+    status_code=201,
+)
+async def create_key(
     request: Request[Any, Any, Any], registry: NamedDependency[Registry], data: JSONBody[NewKey]
 ) -> CreatedKey:
     """Make a key with roles and perhaps an expiry; its token is shown this once."""
@@ -57,7 +64,7 @@ def create_key(
         created=now(),
         expires=None if data.expires is None else as_utc(data.expires),
     )
-    registry.add_key(key, author)
+    await asyncio.to_thread(registry.add_key, key, author)
     return CreatedKey(key=_view(key), token=token)
 
 

@@ -23,6 +23,7 @@ _RETRY_AFTER_S = "1"
 STATUSES: dict[str, int] = {
     **dict.fromkeys(SENTENCES, 400),
     "bad-request": 400,
+    "body-cut-off": 400,
     "invalid-request": 400,
     "input-not-accepted": 400,
     "unauthenticated": 401,
@@ -36,6 +37,7 @@ STATUSES: dict[str, int] = {
     "version-in-use": 409,
     "version-retired": 409,
     "body-too-large": 413,
+    "record-too-large": 413,
     "unsupported-encoding": 415,
     "rejected": 422,
     INTERNAL: 500,
@@ -114,9 +116,10 @@ def reply_to(
         check=check,
         record_id=record_id,
     )
-    # Clients of the protocol read the error only under this exact content type.
-    is_protocol = path == "/v2" or path.startswith("/v2/")
-    headers = {"content-type": "application/json" if is_protocol else "application/problem+json"}
+    headers = {"content-type": content_type(path)}
+    if status == 408:
+        # What still arrives of the body would be waited for as long as the connection lives.
+        headers["connection"] = "close"
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     if status == 503:
@@ -124,6 +127,12 @@ def reply_to(
     if record_id is not None:
         headers["x-record-id"] = record_id
     return Reply(status, headers, msgspec.json.encode(problem))
+
+
+def content_type(path: str) -> str:
+    """Return the type of an error's body: clients of the protocol read it under this one alone."""
+    is_protocol = path == "/v2" or path.startswith("/v2/")
+    return "application/json" if is_protocol else "application/problem+json"
 
 
 def reply_to_error(error: Exception, path: str) -> Reply:

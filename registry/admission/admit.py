@@ -8,30 +8,31 @@ from pathlib import Path
 import msgspec
 
 from registry.admission.inspector import Report
-from registry.errors import Rejected
+from registry.errors import Rejected, StoreUnavailable
 from registry.records import Certificate, Signature
 
 MAX_ARTIFACT_BYTES = 512 << 20
-_TIMEOUT_S = 60
+TIMEOUT_S = 60.0
 _PROJECT = Path(__file__).parents[2]
 
 
-def admit(artifact: bytes) -> tuple[Signature, Certificate]:
+def admit(artifact: bytes, *, timeout_s: float = TIMEOUT_S) -> tuple[Signature, Certificate]:
     """Find the signature and certificate of a file that may become a version.
 
     The file is loaded and run once on its smallest input, in a child process with limited memory
     and time; whatever it does there, this process goes on. Raises Rejected with the failed check:
-    `size`, `load`, `signature`, `run` or `limits`.
+    `size`, `load`, `signature`, `run` or `limits`. Raises StoreUnavailable where the system starts
+    no process.
     """
     if len(artifact) > MAX_ARTIFACT_BYTES:
         raise Rejected("size", f"The file is larger than {MAX_ARTIFACT_BYTES >> 20} MiB.")
-    report = _inspect(artifact)
+    report = _inspect(artifact, timeout_s)
     if report.signature is None or report.certificate is None:
         raise Rejected(report.failed_check or "load", report.message or "The file was refused.")
     return report.signature, report.certificate
 
 
-def _inspect(artifact: bytes) -> Report:
+def _inspect(artifact: bytes, timeout_s: float) -> Report:
     # An empty working folder: a file that names others by relative path finds none.
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -41,11 +42,13 @@ def _inspect(artifact: bytes) -> Report:
                 capture_output=True,
                 cwd=folder,
                 env={"PYTHONPATH": str(_PROJECT), "ORT_DISABLE_TELEMETRY": "1", "HOME": folder},
-                timeout=_TIMEOUT_S,
+                timeout=timeout_s,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise Rejected("limits", f"The model ran for more than {_TIMEOUT_S} s.") from None
+            raise Rejected("limits", f"The model ran for more than {timeout_s:g} s.") from None
+        except OSError as error:
+            raise StoreUnavailable("no process could be started for the inspection") from error
     if child.returncode != 0:
         raise Rejected(
             "limits", "The model ended the process that inspected it, or needed too much of it."

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import starmap
 from pathlib import Path
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -50,6 +51,7 @@ class AuditTrail:
         record that existed at the first page once.
         """
         limit = max(1, min(limit, MAX_LIMIT))
+        cursor = None if cursor is None else _as_written(cursor)
         with self._view() as (view, tail):
             stored = view.records(wanted, before=cursor, limit=limit + 1)
             found = {
@@ -68,6 +70,7 @@ class AuditTrail:
 
     def record(self, record_id: str) -> Found:
         """Return one record. Raises RecordNotFound."""
+        record_id = _as_written(record_id)
         with self._view() as (view, tail):
             stored = view.record(record_id)
             if stored is not None:
@@ -79,6 +82,7 @@ class AuditTrail:
 
     def payload(self, record_id: str) -> Payload:
         """Return input and output of one record. Raises RecordNotFound and PayloadNotFound."""
+        record_id = _as_written(record_id)
         with self._view() as (view, tail):
             if view.record(record_id) is not None:
                 payload = view.payload(record_id)
@@ -114,6 +118,14 @@ def accepts(wanted: RecordFilter, record: AuditRecord) -> bool:
     if wanted.since is not None and time_ns < to_us(wanted.since) * 1000:
         return False
     return wanted.until is None or time_ns < to_us(wanted.until) * 1000
+
+
+def _as_written(record_id: str) -> str:
+    """Return an id in the form that records hold, since entries of the journal compare as texts."""
+    try:
+        return str(UUID(record_id))
+    except ValueError:
+        return record_id
 
 
 def _indexed(index: int, leaf: bytes) -> Found:

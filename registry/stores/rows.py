@@ -160,12 +160,12 @@ def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]
         value = getattr(wanted, column)
         if value is not None:
             clauses.append(f"{column} = ?")
-            values.append(str(value) if column in ("kind", "outcome") else value)
+            values.append(_in_64_bits(value) if isinstance(value, int) else str(value))
     for moment, sign in ((wanted.since, ">="), (wanted.until, "<")):
         if moment is not None:
             # The id begins with its time, so a bound on it lets every index serve the range.
             clauses += ["id >= ?" if sign == ">=" else "id < ?", f"time_ns {sign} ?"]
-            values += [_id_bound(moment, sign), to_us(moment) * 1000]
+            values += [_id_bound(moment, sign), _in_64_bits(to_us(moment) * 1000)]
     if before is not None:
         bound = id_bytes(before)
         if bound is None:
@@ -178,3 +178,12 @@ def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]
 def _id_bound(moment: datetime, sign: str) -> bytes:
     milliseconds = to_us(moment) // 1000 + (sign == "<")
     return max(0, milliseconds).to_bytes(6) + bytes(10)
+
+
+def _in_64_bits(number: int) -> int:
+    """Return the nearest number that the database can compare; what it holds is far from both ends.
+
+    >>> _in_64_bits(2**64) == 2**63 - 1
+    True
+    """
+    return max(-(2**63), min(number, 2**63 - 1))

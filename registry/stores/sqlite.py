@@ -4,6 +4,7 @@ Write-ahead log with `synchronous=FULL`: what `write` returned from survives a p
 thread gets a connection of its own; writers take turns through SQLite's lock.
 """
 
+import fcntl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 import apsw
 
 from registry.entry import Entry, Payload, encode_record
-from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
+from registry.errors import Conflict, InvalidRequest, StoreIncompatible, StoreUnavailable
 from registry.records import (
     AliasChange,
     AuditRecord,
@@ -60,7 +61,11 @@ class SqliteReader:
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[rows.Row]:
         with _translated():
-            return self._connection.execute(query, values).fetchall()
+            try:
+                return self._connection.execute(query, values).fetchall()
+            except (OverflowError, UnicodeEncodeError) as error:
+                message = "A number is beyond 64 bits, or a text is no Unicode."
+                raise InvalidRequest("value", message) from error
 
     def generation(self) -> int:
         return int(self._rows("SELECT number FROM generation")[0][0])
@@ -178,8 +183,9 @@ class SqliteStore(SqliteReader):
         return connection
 
     def _prepare(self, connection: apsw.Connection) -> None:
-        self._path.chmod(0o600)
-        connection.execute("PRAGMA journal_mode = WAL")
+        with _alone(self._path):
+            self._path.chmod(0o600)
+            connection.execute("PRAGMA journal_mode = WAL")
         with _immediately(connection):
             (found,) = next(connection.execute("PRAGMA user_version"))
             if found == 0:
@@ -262,6 +268,18 @@ def _connect(path: Path) -> apsw.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one process at a time turn the file to its write-ahead log.
+
+    SQLite would not wait for another that does the same, but refuse. The lock is on a file of its
+    own, since closing a second descriptor of the database would drop SQLite's locks.
+    """
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

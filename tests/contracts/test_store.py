@@ -1,346 +1,556 @@
-"""What every store promises; each test runs on every store there is."""
+"""What every store promises, whatever database it stands on."""
 
-import multiprocessing
+import random
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import Struct
 
+from registry.audit.query import accepts
 from registry.entry import Entry, Payload, decode_record, encode_record, new_record_id
-from registry.errors import Conflict, InvalidRequest, StoreIncompatible, StoreUnavailable
+from registry.errors import Conflict, InvalidRequest, StoreUnavailable
 from registry.records import (
     AliasCause,
     AliasChange,
     AuditRecord,
     Key,
     Kind,
+    Lane,
     Outcome,
     RecordFilter,
     Version,
     VersionState,
     WorkerStatus,
 )
-from registry.store import Store
-from registry.stores.sqlite import SqliteStore, check_library
+from registry.store import Store, Transaction, open_store
+from registry.times import from_us, to_us
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-_MILLISECOND_NS = 1_000_000
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PAYLOAD = Payload(b"s" * 32, b"\x00input", b"")
+
+
+class Place(Struct, frozen=True):
+    """Where one database is; opening it twice gives two stores over the same data."""
+
+    opener: Callable[[Any], Store]
+    where: Any
+
+    def open(self) -> Store:
+        return self.opener(self.where)
 
 
 @pytest.fixture(params=["sqlite"])
-def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-    """Open the same store, as often as asked."""
-    opened: list[Store] = []
-
-    def open_store() -> Store:
-        opened.append({"sqlite": SqliteStore}[request.param](tmp_path / "store"))
-        return opened[-1]
-
-    yield open_store
-    for store in opened:
-        store.close()
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return {"sqlite": Place(open_store, tmp_path)}[request.param]
 
 
 @pytest.fixture
-def store(open_again: Callable[[], Store]) -> Store:
-    return open_again()
+def store(place: Place) -> Iterator[Store]:
+    opened = place.open()
+    yield opened
+    opened.close()
 
 
-def make_record(number: int = 0, **fields: object) -> AuditRecord:
-    time_ns = int(NOON.timestamp()) * 1_000_000_000 + number * _MILLISECOND_NS
-    return AuditRecord(
-        id=new_record_id(time_ns),
-        time=str(time_ns),
-        kind=fields.pop("kind", Kind.INFERENCE),  # type: ignore[arg-type]
-        outcome=fields.pop("outcome", Outcome.ANSWERED),  # type: ignore[arg-type]
-        **fields,  # type: ignore[arg-type]
-    )
+def make_record(second: float = 0, **fields: Any) -> AuditRecord:
+    time_ns = to_us(START + timedelta(seconds=second)) * 1000
+    defaults = {"kind": Kind.INFERENCE, "outcome": Outcome.ANSWERED}
+    return AuditRecord(id=new_record_id(time_ns), time=str(time_ns), **(defaults | fields))
 
 
-def make_version(number: int = 1, model: str = "flights") -> Version:
+def make_version(number: int = 1, model: str = "m") -> Version:
     return Version(
         model=model,
         number=number,
         artifact="sha256:a",
         manifest="sha256:b",
         state=VersionState.PUBLISHED,
-        author="tests",
-        created=NOON,
+        author="key:1",
+        created=START + timedelta(microseconds=number),
     )
 
 
-def make_change(version: int | None, alias: str = "champion", **fields: object) -> AliasChange:
+def make_change(version: int | None, alias: str = "champion", model: str = "m") -> AliasChange:
     return AliasChange(
-        model="flights",
+        model=model,
         alias=alias,
         version=version,
         cause=AliasCause.PROMOTE,
-        at=NOON,
-        principal="tests",
+        at=START,
+        principal="key:1",
         reason="because",
         record_id="r",
-        **fields,  # type: ignore[arg-type]
     )
 
 
-def make_key() -> Key:
-    return Key(
-        id="key-1",
-        name="n",
-        digest=b"d" * 32,
-        roles=("admin", "viewer"),
-        author="tests",
-        created=NOON,
-        expires=NOON + timedelta(days=1),
-        revoked=None,
-    )
+def make_key(name: str = "k", **fields: Any) -> Key:
+    defaults: dict[str, Any] = {
+        "roles": ("admin", "viewer"), "author": "a", "created": START, "expires": None,
+        "revoked": None,
+    }  # fmt: skip
+    return Key(id=f"key-{name}", name=name, digest=name.encode(), **(defaults | fields))
 
 
-def fill(store: Store, *versions: Version) -> None:
+def make_entries(*seconds: float) -> list[Entry]:
+    return [Entry(encode_record(make_record(second)), None) for second in seconds]
+
+
+def everything(store: Store) -> list[Any]:
+    with store.snapshot() as view:
+        models = view.models()
+        return [
+            view.generation(),
+            models,
+            [view.versions(model) for model in models],
+            [view.alias_changes(model) for model in models],
+            view.api_keys(),
+            view.records(RecordFilter(), before=None, limit=10_000),
+            view.positions(),
+            view.workers(),
+        ]
+
+
+def fill(store: Store) -> None:
     with store.write() as tx:
-        for version in versions:
-            tx.add_version(version)
-        tx.append(make_record())
-
-
-def entries_of(records: list[AuditRecord]) -> list[Entry]:
-    return [Entry(encode_record(record), None) for record in records]
-
-
-def test_what_was_written_is_there_when_opened_again(open_again: Callable[[], Store]) -> None:
-    first = open_again()
-    fill(first, make_version())
-    with first.write() as tx:
+        tx.add_version(make_version(1))
+        tx.add_version(make_version(2))
+        tx.add_alias_change(make_change(1))
         tx.add_key(make_key())
-        tx.append(make_record())
-    first.close()
-
-    second = open_again()
-
-    assert second.version("flights", 1) == make_version()
-    assert second.models() == ["flights"]
-    assert second.api_keys() == [make_key()]
+        tx.append(make_record(kind=Kind.ADMIN))
 
 
-def test_an_error_inside_a_transaction_leaves_nothing_behind(store: Store) -> None:
+CHANGES: dict[str, Callable[[Transaction], None]] = {
+    "add_version": lambda tx: tx.add_version(make_version(3)),
+    "set_state": lambda tx: tx.set_state("m", 2, VersionState.RETIRED),
+    "add_alias_change": lambda tx: tx.add_alias_change(make_change(2)),
+    "add_key": lambda tx: tx.add_key(make_key("other")),
+    "revoke_key": lambda tx: tx.revoke_key("key-k", START),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_without_a_record_is_refused_and_undone(
+    store: Store, change: Callable[[Transaction], None]
+) -> None:
+    fill(store)
+    before = everything(store)
+    with pytest.raises(RuntimeError, match="without an audit record"), store.write() as tx:
+        change(tx)
+    assert everything(store) == before
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_an_error_undoes_the_change_and_its_record(
+    store: Store, change: Callable[[Transaction], None]
+) -> None:
+    fill(store)
+    before = everything(store)
     with pytest.raises(ZeroDivisionError), store.write() as tx:
-        tx.add_version(make_version())
+        change(tx)
         tx.append(make_record())
         raise ZeroDivisionError
-
-    assert store.versions("flights") == []
-    assert store.records(RecordFilter(), before=None, limit=10) == []
-    assert store.generation() == 0
+    assert everything(store) == before
 
 
-def test_a_change_without_a_record_is_refused_and_undone(store: Store) -> None:
-    with pytest.raises(RuntimeError), store.write() as tx:
-        tx.add_version(make_version())
-
-    assert store.versions("flights") == []
-
-
-def test_the_same_version_cannot_be_written_twice(store: Store) -> None:
-    fill(store, make_version())
-
-    with pytest.raises(Conflict), store.write() as tx:
-        tx.add_version(make_version())
-        tx.append(make_record())
-
-
-def test_the_generation_grows_with_changes_and_not_with_records(store: Store) -> None:
-    fill(store, make_version())
-    after_change = store.generation()
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_each_change_moves_the_generation_by_one(
+    store: Store, change: Callable[[Transaction], None]
+) -> None:
+    fill(store)
+    before = store.generation()
     with store.write() as tx:
-        tx.append(make_record(1))
-    store.integrate("s", 0, 10, entries_of([make_record(2)]))
+        change(tx)
+        tx.append(make_record())
+    assert store.generation() == before + 1
 
-    assert after_change == 1
-    assert store.generation() == 1
+
+def test_the_generation_stands_still_where_workers_have_nothing_new_to_obey(store: Store) -> None:
+    fill(store)
+    before = store.generation()
+    with store.write():
+        pass
+    with store.write() as tx:
+        tx.append(make_record())
+    store.integrate("one", 0, 9, make_entries(1))
+    store.report_worker(WorkerStatus(worker="w", pid=1, generation=1, failures={}))
+    store.clear_workers()
+    store.forget_segment("one")
+    assert store.generation() == before
+
+
+def test_several_changes_in_one_transaction_move_the_generation_once(store: Store) -> None:
+    before = store.generation()
+    fill(store)
+    assert store.generation() == before + 1
+
+
+def test_everything_outlives_the_store_that_wrote_it(place: Place) -> None:
+    first = place.open()
+    fill(first)
+    entries = [Entry(encode_record(make_record(1)), PAYLOAD)]
+    first.integrate("one", 0, 77, entries)
+    first.report_worker(WorkerStatus(worker="w", pid=1, generation=1, failures={"m/1": "no"}))
+    before = everything(first)
+    first.close()
+    second = place.open()
+    assert everything(second) == before
+    assert second.payload(decode_record(entries[0].leaf).id) == PAYLOAD
+    second.close()
+
+
+def test_values_come_back_as_they_were_stored(store: Store) -> None:
+    later = START + timedelta(days=3, microseconds=1)
+    keys = [make_key("a"), make_key("b", roles=("viewer",), expires=later)]
+    with store.write() as tx:
+        tx.add_version(make_version(1))
+        tx.add_alias_change(make_change(1))
+        tx.add_alias_change(make_change(None, "blue"))
+        for key in keys:
+            tx.add_key(key)
+        tx.append(make_record())
+    assert store.version("m", 1) == make_version(1)
+    assert store.alias_changes("m") == [make_change(1), make_change(None, "blue")]
+    assert store.api_keys() == keys
+    with store.write() as tx:
+        tx.revoke_key("key-a", later)
+        tx.set_state("m", 1, VersionState.RETIRED)
+        tx.append(make_record())
+    assert [key.revoked for key in store.api_keys()] == [later, None]
+    assert [one.state for one in store.versions("m")] == [VersionState.RETIRED]
+
+
+def test_models_are_sorted_and_versions_stand_by_number(store: Store) -> None:
+    with store.write() as tx:
+        for model, number in (("b", 2), ("b", 1), ("a", 1), ("b", 10)):
+            tx.add_version(make_version(number, model))
+        tx.append(make_record())
+    assert store.models() == ["a", "b"]
+    assert [one.number for one in store.versions("b")] == [1, 2, 10]
+    assert store.versions("none") == []
+    assert store.version("b", 3) is None
+    assert store.version("none", 1) is None
 
 
 def test_an_alias_names_what_its_last_change_says(store: Store) -> None:
-    fill(store, make_version(1), make_version(2))
+    fill(store)
     with store.write() as tx:
-        for version, alias in ((1, "champion"), (2, "champion"), (1, "mine"), (None, "mine")):
-            tx.add_alias_change(make_change(version, alias))
+        tx.add_version(make_version(1, "other"))
+        for change in (
+            make_change(1, "blue"),
+            make_change(2, "green"),
+            make_change(2),
+            make_change(None, "blue"),
+            make_change(1, "green"),
+            make_change(1, "champion", "other"),
+        ):
+            tx.add_alias_change(change)
         tx.append(make_record())
-
-    assert store.aliases("flights") == {"champion": 2}
-    assert [change.version for change in store.alias_changes("flights")] == [1, 2, 1, None]
-
-
-def test_an_alias_cannot_name_a_version_that_does_not_exist(store: Store) -> None:
-    with pytest.raises(Conflict), store.write() as tx:
-        tx.add_alias_change(make_change(9))
-        tx.append(make_record())
-
-
-def test_state_and_revocation_are_changed_in_place(store: Store) -> None:
-    fill(store, make_version())
-    with store.write() as tx:
-        tx.add_key(make_key())
-        tx.revoke_key("key-1", NOON)
-        tx.set_state("flights", 1, VersionState.RETIRED)
-        tx.append(make_record())
-
-    assert store.versions("flights")[0].state is VersionState.RETIRED
-    assert store.api_keys()[0].revoked == NOON
-
-
-def test_records_come_newest_first_and_below_a_cursor(store: Store) -> None:
-    records = [make_record(number) for number in range(10)]
-    store.integrate("s", 0, 1, entries_of(records))
-    newest_first = [record.id for record in reversed(records)]
-
-    page = store.records(RecordFilter(), before=None, limit=4)
-    rest = store.records(RecordFilter(), before=newest_first[3], limit=100)
-
-    assert [decode_record(leaf).id for _, leaf in page] == newest_first[:4]
-    assert [decode_record(leaf).id for _, leaf in rest] == newest_first[4:]
+    assert store.aliases("m") == {"champion": 2, "green": 1}
+    assert store.aliases("other") == {"champion": 1}
+    assert store.aliases("none") == {}
+    assert [one.version for one in store.alias_changes("m")] == [1, 1, 2, 2, None, 1]
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "contradiction",
     [
-        {"model": "flights"},
-        {"model": "flights", "version": 2},
-        {"lane": "pinned"},
-        {"kind": Kind.ADMIN},
-        {"principal": "key-9"},
-        {"outcome": Outcome.REFUSED},
-        {"request_id": "r-5"},
-        {"since": NOON + timedelta(milliseconds=3)},
-        {"until": NOON + timedelta(milliseconds=3)},
-        {
-            "since": NOON + timedelta(milliseconds=2),
-            "until": NOON + timedelta(milliseconds=2, microseconds=1),
-        },
+        lambda tx: tx.add_version(make_version(1)),
+        lambda tx: tx.add_alias_change(make_change(9)),
+        lambda tx: tx.add_alias_change(make_change(1, model="gone")),
+        lambda tx: tx.add_key(make_key()),
     ],
+    ids=["same version", "unknown version", "unknown model", "same key"],
 )
-def test_a_filter_finds_what_fits_and_nothing_else(store: Store, wanted: dict[str, object]) -> None:
-    from registry.audit.query import accepts
-
-    records = [
-        make_record(
-            number,
-            model="flights" if number % 2 else "other",
-            version=1 + number % 3,
-            lane="pinned" if number == 4 else "champion",
-            kind=Kind.ADMIN if number == 6 else Kind.INFERENCE,
-            outcome=Outcome.REFUSED if number == 7 else Outcome.ANSWERED,
-            principal=f"key-{number}",
-            request_id=f"r-{number}",
-        )
-        for number in range(10)
-    ]
-    store.integrate("s", 0, 1, entries_of(records))
-    asked = RecordFilter(**wanted)  # type: ignore[arg-type]
-
-    found = {decode_record(leaf).id for _, leaf in store.records(asked, before=None, limit=99)}
-
-    assert found == {record.id for record in records if accepts(asked, record)}
-    assert 0 < len(found) < len(records)
+def test_what_contradicts_the_store_is_a_conflict(
+    store: Store, contradiction: Callable[[Transaction], None]
+) -> None:
+    fill(store)
+    before = everything(store)
+    with pytest.raises(Conflict), store.write() as tx:
+        tx.append(make_record())
+        contradiction(tx)
+    assert everything(store) == before
 
 
-def test_a_cursor_that_is_no_record_id_is_refused(store: Store) -> None:
-    with pytest.raises(InvalidRequest):
-        store.records(RecordFilter(), before="'; DROP TABLE record", limit=1)
-
-
-def test_bytes_of_a_segment_are_integrated_once(store: Store) -> None:
-    store.integrate("s", 0, 100, entries_of([make_record(1)]))
-
+def test_a_record_is_stored_once(store: Store) -> None:
+    record = make_record()
+    with store.write() as tx:
+        tx.append(record)
+    with pytest.raises(Conflict), store.write() as tx:
+        tx.append(record)
     with pytest.raises(Conflict):
-        store.integrate("s", 0, 100, entries_of([make_record(2)]))
-
-    assert store.positions() == {"s": 100}
+        store.integrate("one", 0, 9, [*make_entries(1), Entry(encode_record(record), None)])
+    assert store.record(record.id) == (0, encode_record(record))
+    assert store.positions() == {}
     assert len(store.records(RecordFilter(), before=None, limit=9)) == 1
 
 
-def test_a_record_keeps_its_exact_bytes_and_its_payload(store: Store) -> None:
-    record = make_record(1)
-    leaf = encode_record(record)
-    payload = Payload(b"s" * 32, b"input", b"")
-    store.integrate("s", 0, 1, [Entry(leaf, payload)])
+def test_values_beyond_the_database_are_refused_by_name(store: Store) -> None:
+    fill(store)
+    for ask in (
+        lambda: store.version("m", 2**63),
+        lambda: store.versions("\udcff"),
+    ):
+        with pytest.raises(InvalidRequest):
+            ask()
 
+
+def test_a_text_that_is_no_id_finds_no_record(store: Store) -> None:
+    fill(store)
+    for text in ("", "none", "' OR 1", "\udcff", "0" * 5000):
+        assert store.record(text) is None
+        assert store.payload(text) is None
+        with pytest.raises(InvalidRequest):
+            store.records(RecordFilter(), before=text, limit=1)
+
+
+def test_records_come_newest_first_up_to_the_limit(store: Store) -> None:
+    seconds = list(range(20))
+    random.Random(3).shuffle(seconds)
+    store.integrate("one", 0, 9, make_entries(*seconds))
+    found = store.records(RecordFilter(), before=None, limit=7)
+    times = [from_us(int(decode_record(leaf).time) // 1000) for _, leaf in found]
+    assert times == [START + timedelta(seconds=second) for second in range(19, 12, -1)]
+
+
+def test_following_the_last_id_meets_every_record_once(store: Store) -> None:
+    store.integrate("one", 0, 9, make_entries(*(number / 3 for number in range(50))))
+    met: list[str] = []
+    before = None
+    while page := store.records(RecordFilter(), before=before, limit=7):
+        met += [decode_record(leaf).id for _, leaf in page]
+        before = met[-1]
+    assert len(met) == 50
+    assert met == sorted(set(met), reverse=True)
+
+
+def make_varied(rng: random.Random) -> AuditRecord:
+    return make_record(
+        rng.randrange(0, 100) / 10,
+        kind=rng.choice(list(Kind)),
+        outcome=rng.choice(list(Outcome)),
+        model=rng.choice(["m", "n", None]),
+        version=rng.choice([1, 2, None]),
+        lane=rng.choice([*Lane, None]),
+        principal=rng.choice(["key:a", "key:b", None]),
+        request_id=rng.choice(["x", "'; DROP TABLE record", None]),
+    )
+
+
+FILTERS: dict[str, list[Any]] = {
+    "model": ["m", "none"],
+    "version": [1, 2],
+    "lane": list(Lane),
+    "kind": list(Kind),
+    "principal": ["key:a"],
+    "outcome": list(Outcome),
+    "request_id": ["x", "'; DROP TABLE record"],
+    "since": [START + timedelta(seconds=second) for second in (0, 3.3, 100)],
+    "until": [START + timedelta(seconds=second) for second in (0, 3.3, 100)],
+}
+
+
+def test_every_filter_and_pair_of_filters_finds_what_it_describes(store: Store) -> None:
+    rng = random.Random(5)
+    records = [make_varied(rng) for _ in range(300)]
+    store.integrate("one", 0, 9, [Entry(encode_record(record), None) for record in records])
+    choices = [(name, value) for name, values in FILTERS.items() for value in values]
+    for first in choices:
+        for second in choices:
+            wanted = RecordFilter(**dict((first, second)))
+            expected = {record.id for record in records if accepts(wanted, record)}
+            found = [decode_record(leaf).id
+                     for _, leaf in store.records(wanted, before=None, limit=1000)]  # fmt: skip
+            assert set(found) == expected, wanted
+            assert found == sorted(found, reverse=True)
+
+
+def test_a_time_filter_parts_the_records_of_one_millisecond(store: Store) -> None:
+    offsets = (0.0, 0.0004, 0.0005, 0.0009)
+    store.integrate("one", 0, 9, make_entries(*offsets))
+    bound = START + timedelta(microseconds=500)
+    early = store.records(RecordFilter(until=bound), before=None, limit=9)
+    late = store.records(RecordFilter(since=bound), before=None, limit=9)
+    assert sorted(index for index, _ in early) == [0, 1]
+    assert sorted(index for index, _ in late) == [2, 3]
+
+
+def test_times_at_the_ends_of_the_calendar_are_answered(store: Store) -> None:
+    fill(store)
+    wide = RecordFilter(
+        since=datetime.min.replace(tzinfo=UTC), until=datetime.max.replace(tzinfo=UTC)
+    )
+    assert len(store.records(wide, before=None, limit=9)) == 1
+
+
+def test_a_segment_is_integrated_exactly_once(store: Store) -> None:
+    first, second = make_entries(1, 2), make_entries(3)
+    store.integrate("one", 0, 100, first)
+    before = everything(store)
+    for start in (0, 99, 101):
+        with pytest.raises(Conflict):
+            store.integrate("one", start, 150, second)
+    assert everything(store) == before
+    store.integrate("one", 100, 150, second)
+    assert store.positions() == {"one": 150}
+    indexes = [index for index, _ in store.records(RecordFilter(), before=None, limit=9)]
+    assert sorted(indexes) == [0, 1, 2]
+
+
+def test_a_segment_never_seen_begins_at_zero(store: Store) -> None:
+    with pytest.raises(Conflict):
+        store.integrate("one", 5, 10, make_entries(1))
+    assert store.positions() == {}
+
+
+def test_a_forgotten_segment_leaves_its_records(store: Store) -> None:
+    store.integrate("one", 0, 100, make_entries(1))
+    store.integrate("two", 0, 50, make_entries(2))
+    store.forget_segment("one")
+    store.forget_segment("never seen")
+    assert store.positions() == {"two": 50}
+    assert len(store.records(RecordFilter(), before=None, limit=9)) == 2
+
+
+def test_a_payload_stands_beside_its_record_alone(store: Store) -> None:
+    first, second = make_record(1), make_record(2)
+    store.integrate(
+        "one", 0, 9, [Entry(encode_record(first), None), Entry(encode_record(second), PAYLOAD)]
+    )
+    assert store.payload(first.id) is None
+    assert store.payload(second.id) == PAYLOAD
+
+
+def test_the_leaf_is_kept_byte_for_byte(store: Store) -> None:
+    record = make_record()
+    leaf = encode_record(record).replace(b",", b" , ")
+    store.integrate("one", 0, 9, [Entry(leaf, None)])
     assert store.record(record.id) == (0, leaf)
-    assert store.record(record.id.upper()) == (0, leaf)
-    assert store.payload(record.id) == payload
-    assert store.record("no id") is None
-    assert store.payload(make_record(2).id) is None
 
 
-def test_a_snapshot_does_not_see_what_came_after_it(open_again: Callable[[], Store]) -> None:
-    reader, writer = open_again(), open_again()
-    fill(writer, make_version(1))
-
-    with reader.snapshot() as view:
-        before = view.versions("flights")
-        fill(writer, make_version(2))
-        assert view.versions("flights") == before
-
-    assert len(reader.versions("flights")) == 2
-
-
-def test_workers_are_known_by_what_they_said_last_until_they_end(store: Store) -> None:
+def test_a_worker_is_known_by_what_it_said_last(store: Store) -> None:
     for generation in (1, 2):
-        store.report_worker(
-            WorkerStatus(worker="w", pid=7, generation=generation, failures={"m/1": "why"})
-        )
-
-    assert [status.generation for status in store.workers()] == [2]
-    store.forget_worker(7)
+        for worker in ("b", "a"):
+            store.report_worker(
+                WorkerStatus(worker=worker, pid=7, generation=generation, failures={"m/2": "bad"})
+            )
+    expected = [
+        WorkerStatus(worker=worker, pid=7, generation=2, failures={"m/2": "bad"})
+        for worker in ("a", "b")
+    ]
+    assert store.workers() == expected
+    store.clear_workers()
     assert store.workers() == []
 
 
-def test_indexes_have_no_gaps_when_processes_write_at_once(
-    open_again: Callable[[], Store], tmp_path: Path
+def test_a_snapshot_answers_from_one_state(place: Place, store: Store) -> None:
+    fill(store)
+    other = place.open()
+    with store.snapshot() as view:
+        generation = view.generation()
+        with other.write() as tx:
+            tx.add_version(make_version(3))
+            tx.append(make_record())
+        other.integrate("one", 0, 9, make_entries(5))
+        assert view.generation() == generation
+        assert len(view.versions("m")) == 2
+        assert view.positions() == {}
+        assert len(view.records(RecordFilter(), before=None, limit=9)) == 1
+    assert len(store.versions("m")) == 3
+    assert store.positions() == {"one": 9}
+    other.close()
+
+
+def test_a_snapshot_ends_also_after_an_error(store: Store) -> None:
+    with suppress(ZeroDivisionError), store.snapshot():
+        raise ZeroDivisionError
+    fill(store)
+    assert store.models() == ["m"]
+
+
+def test_a_transaction_sees_its_own_changes_and_nobody_else_does(
+    place: Place, store: Store
 ) -> None:
-    store = open_again()
-    context = multiprocessing.get_context("spawn")
-    writers = [
-        context.Process(target=append_many, args=(tmp_path / "store", number, 40))
-        for number in range(3)
-    ]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-
-    assert [writer.exitcode for writer in writers] == [0, 0, 0]
-    indexes = [index for index, _ in store.records(RecordFilter(), before=None, limit=999)]
-    assert sorted(indexes) == list(range(120))
+    other = place.open()
+    with store.write() as tx:
+        tx.add_version(make_version(1))
+        tx.append(make_record())
+        assert tx.models() == ["m"]
+        assert other.models() == []
+        assert other.generation() == 0
+    assert other.models() == ["m"]
+    other.close()
 
 
-def append_many(path: Path, number: int, count: int) -> None:
-    store = SqliteStore(path)
-    for position in range(count):
-        if number:
-            with store.write() as tx:
-                tx.append(make_record(position))
-        else:
-            store.integrate("s", position, position + 1, entries_of([make_record(position)]))
+def add_numbered(store: Store, count: int) -> list[int]:
+    """Add versions as the registry numbers them, each with a record of its own."""
+    numbers = []
+    for _ in range(count):
+        with store.write() as tx:
+            numbers.append(len(tx.versions("m")) + 1)
+            tx.add_version(make_version(numbers[-1]))
+            tx.append(make_record(kind=Kind.ADMIN))
+    return numbers
+
+
+def integrate_steps(store: Store, segment: str, steps: int) -> None:
+    for step in range(steps):
+        store.integrate(segment, step * 10, step * 10 + 10, make_entries(1, 2, 3))
+
+
+def work_in_process(place: Place, segment: str, count: int) -> list[int]:
+    store = place.open()
+    numbers = add_numbered(store, count)
+    integrate_steps(store, segment, count)
+    store.close()
+    return numbers
+
+
+def assert_dense(store: Store, numbers: list[int], records: int) -> None:
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    found = store.records(RecordFilter(), before=None, limit=100_000)
+    assert sorted(index for index, _ in found) == list(range(records))
+    assert store.generation() == len(numbers)
+
+
+def test_threads_that_change_and_integrate_leave_no_gap_in_the_log(store: Store) -> None:
+    barrier = threading.Barrier(6)
+
+    def change() -> list[int]:
+        barrier.wait()
+        return add_numbered(store, 15)
+
+    def bring(segment: str) -> list[int]:
+        barrier.wait()
+        integrate_steps(store, segment, 15)
+        return []
+
+    with ThreadPoolExecutor(6) as pool:
+        changes = [pool.submit(change) for _ in range(3)]
+        bring_ins = [pool.submit(bring, f"s{number}") for number in range(3)]
+        numbers = [number for future in changes + bring_ins for number in future.result()]
+    assert_dense(store, numbers, 45 + 3 * 45)
+
+
+def test_processes_that_change_and_integrate_leave_no_gap_in_the_log(place: Place) -> None:
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(work_in_process, place, f"s{n}", 12) for n in range(3)]
+        numbers = [number for future in futures for number in future.result()]
+    store = place.open()
+    assert_dense(store, numbers, 36 + 3 * 36)
     store.close()
 
 
-def test_a_library_that_can_corrupt_the_store_is_refused() -> None:
-    check_library("3.51.3")
-    for old in ("3.7.0", "3.40.1", "3.51.2"):
-        with pytest.raises(StoreIncompatible):
-            check_library(old)
-
-
-def test_a_store_of_another_format_is_refused(open_again: Callable[[], Store]) -> None:
-    store = open_again()
-    assert isinstance(store, SqliteStore)
-    store._rows("PRAGMA user_version = 99")
-
-    with pytest.raises(StoreIncompatible):
-        open_again()
-
-
-def test_a_path_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
+def test_a_closed_store_is_unavailable(place: Place) -> None:
+    store = place.open()
+    store.close()
     with pytest.raises(StoreUnavailable):
-        SqliteStore(tmp_path / "no folder" / "store")
+        store.generation()
+    with pytest.raises(StoreUnavailable), store.write():
+        pass

@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -18,21 +19,27 @@ from registry.registry import Registry
 from tests.builders import infer_body
 
 CALLERS = 8
+_PATIENCE_S = 20
 _COUNTER = itertools.count()
 
 
 class Callers:
-    """Threads that ask without a pause; `acknowledged` maps record ids to request ids."""
+    """Threads that ask without a pause; `acknowledged` maps record ids to request ids.
+
+    `answered_after_refusal` counts answers over a connection on which a request had been refused
+    before: they come from one worker that refused for want of a record, and answered again.
+    """
 
     def __init__(self, url: str, token: str, model: str, threads: int = CALLERS) -> None:
         self.acknowledged: dict[str, str] = {}
         self.unexpected: list[tuple[int, bytes]] = []
         self.refused = 0
+        self.answered_after_refusal = 0
         self._address = urlsplit(url).netloc
         self._path = f"/v2/models/{model}/infer"
         self._headers = {"authorization": f"Bearer {token}"}
         self._stopped = threading.Event()
-        self._answered = threading.Condition()
+        self._replied = threading.Condition()
         self._threads = [threading.Thread(target=self._call) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -45,11 +52,19 @@ class Callers:
         for thread in self._threads:
             thread.join()
 
-    def wait_for_answers(self, count: int, timeout_s: float = 20) -> None:
+    def wait_for_answers(self, count: int) -> None:
         """Return when this many more requests were acknowledged; fail if they are not in time."""
-        with self._answered:
-            wanted = len(self.acknowledged) + count
-            assert self._answered.wait_for(lambda: len(self.acknowledged) >= wanted, timeout_s)
+        wanted = len(self.acknowledged) + count
+        self._wait_until(lambda: len(self.acknowledged) >= wanted)
+
+    def wait_for_refusals(self, count: int) -> None:
+        """Return when this many more requests were refused with 503; fail if late."""
+        wanted = self.refused + count
+        self._wait_until(lambda: self.refused >= wanted)
+
+    def _wait_until(self, claim: Callable[[], bool]) -> None:
+        with self._replied:
+            assert self._replied.wait_for(claim, _PATIENCE_S)
 
     def _call(self) -> None:
         while not self._stopped.is_set():
@@ -60,20 +75,23 @@ class Callers:
                     continue  # the process at the other end was killed: nothing was acknowledged
 
     def _ask_until_stopped(self, connection: http.client.HTTPConnection) -> None:
+        is_refused = False
         while not self._stopped.is_set():
             request_id = f"request-{next(_COUNTER)}"
             body = json.dumps({"id": request_id, **infer_body([[1.0, 2.0, 3.0]])})
             connection.request("POST", self._path, body, self._headers)
             response = connection.getresponse()
             answer = response.read()
-            if response.status == 200:
-                with self._answered:
+            with self._replied:
+                if response.status == 200:
                     self.acknowledged[response.headers["x-record-id"]] = request_id
-                    self._answered.notify_all()
-            elif response.status == 503:
-                self.refused += 1
-            else:
-                self.unexpected.append((response.status, answer))
+                    self.answered_after_refusal += is_refused
+                elif response.status == 503:
+                    self.refused += 1
+                    is_refused = True
+                else:
+                    self.unexpected.append((response.status, answer))
+                self._replied.notify_all()
 
 
 def lost_records(trail: AuditTrail, acknowledged: dict[str, str]) -> list[str]:

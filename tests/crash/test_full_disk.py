@@ -1,17 +1,29 @@
 """A full disk is a refusal: 503, nothing lost, and recovery without a restart."""
 
 import os
+import resource
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from registry.audit.query import AuditTrail
-from registry.console import open_registry
-from tests.builders import Gateway, add_key, infer_body, linear_model, publish, serving
-from tests.crash.ledger import check_log, lost_records
+from registry.audit.segment import list_segments
+from registry.registry import Registry
+from tests.builders import (
+    Gateway,
+    add_key,
+    infer_body,
+    linear_model,
+    open_registry,
+    publish,
+    serving,
+)
+from tests.crash.ledger import Callers, check_log, lost_records, missing_records
+from tests.crash.processes import children
 
 _SIZE_MIB = 24
 
@@ -61,6 +73,45 @@ def test_a_full_disk_refuses_and_a_freed_one_answers_without_restart(small_disk:
     assert check_log(registry, small_disk / "journal") >= len(acknowledged)
     assert lost_records(trail, acknowledged) == []
     registry.store.close()
+
+
+def test_a_worker_that_may_not_write_refuses_and_recovers_without_restart(
+    tmp_path: Path, registry: Registry
+) -> None:
+    publish(registry, "sum", linear_model())
+    token = add_key(registry)
+    trail = AuditTrail(registry.store, tmp_path / "journal")
+
+    with serving(tmp_path) as gateway, gateway.client(token) as client:
+        [worker] = children(gateway, "gateway.worker")
+        with Callers(gateway.url, token, "sum") as callers:
+            callers.wait_for_answers(100)
+            with _no_file_grows(worker, beyond=list_segments(tmp_path / "journal")[0]):
+                callers.wait_for_refusals(100)
+                refusal = client.post("/v2/models/sum/infer", json=_request("refused", 1000))
+                assert refusal.status_code == 503
+                assert refusal.headers["retry-after"] == "1"
+                assert refusal.json()["code"] == "journal-unavailable"
+                assert client.get("/v2/health/live").status_code == 200
+                assert client.get("/audit/records").status_code == 200
+                assert missing_records(trail, dict(callers.acknowledged)) == []
+            callers.wait_for_answers(100)
+        assert callers.unexpected == []
+        _check_that_none_ended(gateway)
+
+    assert check_log(registry, tmp_path / "journal") == len(callers.acknowledged)
+    assert lost_records(trail, callers.acknowledged) == []
+
+
+@contextmanager
+def _no_file_grows(pid: int, *, beyond: Path) -> Iterator[None]:
+    """Let a process write no file much longer than one is now; the last write is cut short."""
+    limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (beyond.stat().st_size + 10_000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
 def _ask(client: httpx.Client, ledger: dict[str, str], request_id: str, rows: int = 1) -> int:

@@ -15,7 +15,6 @@ from msgspec import Struct
 from onnx import helper
 
 from gateway.security import Role, make_key
-from registry.console import open_registry
 from registry.records import Action, Contract, Draft, Lineage, Rule, RuleKind
 from registry.registry import Registry
 from registry.times import now
@@ -28,6 +27,7 @@ from tests.builders import (
     linear_model,
     looping_model,
     make_model,
+    open_registry,
     publish,
     serving,
     two_input_model,

@@ -150,3 +150,41 @@ def test_a_caller_that_leaves_takes_nothing_from_the_others(
         return await stays
 
     assert asyncio.run(leave()).outputs["y"].tolist() == [[3.0]]
+
+
+def dropping_model() -> bytes:
+    """Answer the rows of `x` whose least value is above -1,000 and leave the others out."""
+    nodes = [
+        helper.make_node("ReduceMin", ["x", "last"], ["least"], keepdims=0),
+        helper.make_node("Greater", ["least", "bound"], ["kept"]),
+        helper.make_node("Compress", ["x", "kept"], ["y"], axis=0),
+    ]
+    constants = {"last": np.array([1]), "bound": np.array([-1000], np.float32)}
+    return make_model(nodes, [("x", "FP32", ("n", 3))], [("y", "FP32", ("k", 3))], constants)
+
+
+def test_a_row_that_is_dropped_shifts_no_answer_to_another_caller(
+    parts: tuple[Watchdog, ThreadPoolExecutor],
+) -> None:
+    runner = make_runner(dropping_model(), parts)
+    assert runner.is_batchable  # nothing is dropped of the rows it is tested with
+    rows = [np.full((1, 3), value, np.float32) for value in (1, -5000, 3)]
+
+    answers = ask_together(runner, [{"x": row} for row in rows])
+
+    outputs = [answer.outputs["y"].tolist() for answer in answers if isinstance(answer, Run)]
+    assert outputs == [[[1, 1, 1]], [], [[3, 3, 3]]]
+
+
+def test_an_unforeseen_fault_leaves_nobody_waiting(
+    parts: tuple[Watchdog, ThreadPoolExecutor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = make_runner(identity_model(), parts)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(runner, "compute", fail)
+    answers = ask_together(runner, [{"x": np.zeros((1, 3), np.float32)}] * 2)
+
+    assert [type(answer) for answer in answers] == [MemoryError, MemoryError]

@@ -109,11 +109,14 @@ def test_a_position_whose_segment_is_gone_is_forgotten(
     registry: Registry, journal_dir: Path
 ) -> None:
     # What a crash between removing a segment and forgetting it leaves behind.
-    registry.store.integrate("gone.segment", 0, 10, [])
+    entries = [make_entry("a"), make_entry("b")]
+    path = write(journal_dir, entries).path
+    registry.store.integrate(path.name, 0, path.stat().st_size, entries)
+    path.unlink()
 
-    integrate(registry.store, journal_dir)
-
+    assert integrate(registry.store, journal_dir).records == 0
     assert registry.store.positions() == {}
+    assert len(registry.store.records(ANY, before=None, limit=10)) == 2
 
 
 def test_damage_is_recorded_kept_and_does_not_hide_what_follows(
@@ -189,6 +192,44 @@ def test_following_cursors_meets_each_record_once_while_others_arrive(
 
     for walk in walks:
         assert sorted(name for name in walk if name != "later") == sorted(first)  # type: ignore[type-var]
+
+
+def test_a_record_is_found_at_every_moment_of_its_way_into_the_store(
+    registry: Registry, journal_dir: Path, trail: AuditTrail
+) -> None:
+    payload = Payload(b"s" * 32, b"in", b"out")
+    acknowledged: list[str] = []
+    done = threading.Event()
+
+    def keep_writing_segments() -> None:
+        try:
+            for number in range(150):
+                entry = make_entry(str(number), payload)
+                writer = write(journal_dir, [entry], seal=False)
+                acknowledged.append(decode_record(entry.leaf).id)
+                integrate(registry.store, journal_dir)
+                writer.close()
+                integrate(registry.store, journal_dir)
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=keep_writing_segments)
+    thread.start()
+    looked_up = 0
+    try:
+        while not done.is_set():
+            for record_id in acknowledged[-1:]:
+                assert trail.record(record_id).record.id == record_id
+                assert trail.payload(record_id) == payload
+                looked_up += 1
+            present = len(acknowledged)
+            walk = request_ids(trail)
+            assert len(set(walk)) == len(walk) >= present
+    finally:
+        thread.join()
+
+    assert looked_up > 10
+    assert list_segments(journal_dir) == []
 
 
 _DAY = datetime(2026, 1, 1, tzinfo=UTC)

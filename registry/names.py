@@ -1,0 +1,61 @@
+"""What texts a caller may choose: names of models and aliases, reasons, labels."""
+
+import re
+
+from registry.errors import InvalidRequest
+from registry.records import CHAMPION, NAME_PATTERN, RESERVED_MODEL_NAMES
+
+MAX_REASON = 1000
+MAX_LABEL = 200
+
+_NAME = re.compile(NAME_PATTERN)
+_NAME_RULE = "begins with a letter or digit and has up to 128 letters, digits, '-', '_' and '.'."
+
+
+def check_model_name(model: str) -> None:
+    """Accept a name for a new model. Raises InvalidRequest."""
+    # The whole text: `$` alone would let a line feed follow.
+    if not _NAME.fullmatch(model):
+        raise InvalidRequest("model", f"A model's name {_NAME_RULE}")
+    if model in RESERVED_MODEL_NAMES:
+        raise InvalidRequest("model", f"The name {model!r} is reserved by the protocol.")
+
+
+def check_alias_name(alias: str) -> None:
+    """Accept a name for an alias of the user's own. Raises InvalidRequest."""
+    refuse_champion(alias)
+    if not _NAME.fullmatch(alias):
+        raise InvalidRequest("alias", f"An alias {_NAME_RULE}")
+
+
+def refuse_champion(alias: str) -> None:
+    """Keep the champion's alias out of all but promotion and rollback. Raises InvalidRequest."""
+    if alias == CHAMPION:
+        raise InvalidRequest("alias", "The champion moves by promotion and rollback alone.")
+
+
+def check_reason(reason: str) -> None:
+    """Accept a reason that says something and can be recorded. Raises InvalidRequest."""
+    if not reason.strip() or len(reason) > MAX_REASON or not is_unicode(reason):
+        raise InvalidRequest(
+            "reason", f"A reason of 1 to {MAX_REASON:,} characters is needed, not blank."
+        )
+
+
+def check_label(field: str, label: str) -> None:
+    """Accept a text that only describes, and may be empty. Raises InvalidRequest."""
+    if len(label) > MAX_LABEL or not is_unicode(label):
+        raise InvalidRequest(field, f"The {field} may have up to {MAX_LABEL} characters.")
+
+
+def is_unicode(text: str) -> bool:
+    """Say whether a text can be written as UTF-8; what a terminal passed on may not be.
+
+    >>> is_unicode("caf\\udce9")
+    False
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

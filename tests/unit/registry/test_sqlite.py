@@ -1,0 +1,126 @@
+"""What is promised of the SQLite file alone."""
+
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import apsw
+import pytest
+
+from registry.errors import StoreIncompatible, StoreUnavailable
+from registry.store import open_store
+from registry.stores.sqlite import check_library
+
+OPEN = """
+import sys
+from pathlib import Path
+from registry.store import open_store
+print("ready", flush=True)
+sys.stdin.readline()
+print(open_store(Path(sys.argv[1])).generation())
+"""
+
+
+@pytest.mark.parametrize("version", ["3.7.0", "3.51.2", "3.51", "3.9.99", "2.99.99"])
+def test_a_library_that_can_corrupt_the_store_is_refused(version: str) -> None:
+    with pytest.raises(StoreIncompatible, match=version):
+        check_library(version)
+
+
+@pytest.mark.parametrize("version", ["3.51.3", "3.51.10", "3.52", "3.100.0", "4.0.0"])
+def test_a_library_without_the_fault_is_accepted(version: str) -> None:
+    check_library(version)
+
+
+def test_the_library_at_hand_is_asked_when_a_store_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.50.0")
+    with pytest.raises(StoreIncompatible):
+        open_store(tmp_path)
+
+
+def test_what_is_committed_is_synced(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    assert list(store._connection.execute("PRAGMA synchronous")) == [(2,)]  # type: ignore[attr-defined]
+    assert list(store._connection.execute("PRAGMA journal_mode")) == [("wal",)]  # type: ignore[attr-defined]
+    store.close()
+
+
+def test_nobody_else_can_read_the_store(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "new")
+    store.generation()
+    files = [path for path in (tmp_path / "new").iterdir() if path.name.startswith("store.sqlite3")]
+    assert len(files) == 3  # the database, its log and the index of the log
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    store.close()
+
+
+def test_a_store_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    connection = apsw.Connection(str(tmp_path / "store.sqlite3"))
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = (tmp_path / "store.sqlite3").read_bytes()
+    with pytest.raises(StoreIncompatible, match="99"):
+        open_store(tmp_path)
+    assert (tmp_path / "store.sqlite3").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database " * 500, b"SQLite format 3\0" + b"\xff" * 4096]
+)
+def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "store.sqlite3").write_bytes(content)
+    with pytest.raises(StoreUnavailable):
+        open_store(tmp_path)
+
+
+def test_a_folder_that_cannot_be_used_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreUnavailable):
+            open_store(path)
+
+
+def test_processes_can_open_a_new_store_together(tmp_path: Path) -> None:
+    for attempt in range(4):
+        folder = tmp_path / str(attempt)
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-c", OPEN, str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(5)
+        ]
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("\n")
+            child.stdin.flush()
+        assert [child.communicate(timeout=30)[0] for child in children] == ["0\n"] * 5
+
+
+def test_threads_can_open_a_new_store_together(tmp_path: Path) -> None:
+    barrier = threading.Barrier(8)
+    generations: list[int] = []
+
+    def go() -> None:
+        barrier.wait()
+        store = open_store(tmp_path)
+        generations.append(store.generation())
+        store.close()
+
+    threads = [threading.Thread(target=go) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert generations == [0] * 8
