@@ -6,15 +6,12 @@ every run has a fresh server. The gateway's processor time counts until its last
 store. At the end the audit log must hold a record for every answer that wrk counted.
 """
 
-import os
-import platform
 import re
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
@@ -23,19 +20,27 @@ import httpx
 import msgspec
 from msgspec import Struct
 from rich.console import Console
-from rich.table import Table
 
-from loadtests import wrk
+from loadtests import machine, wrk
 from loadtests.errors import LoadTestError
 from loadtests.model import INPUT, MODEL, PROBABILITIES, TOLERANCE, Trained, train
 from loadtests.server import PORT, Server, gateway_command, publish, run_server, wait_until_ready
+from loadtests.summary import (
+    GATEWAY,
+    PEER,
+    SUBJECTS,
+    Run,
+    ratios,
+    summarise,
+    tabulate,
+)
 from loadtests.wrk import Shot, WrkResult
 from registry.audit.query import MAX_LIMIT, AuditTrail
 from registry.audit.segment import list_segments
 from registry.records import Draft, Kind, Outcome, RecordFilter
 from registry.store import open_store
 
-GATEWAY, PEER = "gateway", "FastAPI"
+_QUIET = 0.05  # a larger share of the server's core in other hands makes numbers worth little
 RESULTS = Path(__file__).with_name("results")
 _PEER = Path(__file__).with_name("fastapi_peer.py")
 _PEER_PYTHON = Path(".venv-fastapi/bin/python")
@@ -43,38 +48,6 @@ _PATH = f"/v2/models/{MODEL}/infer"
 _WARM_UP_S = 3.0
 _CATCH_UP_S = 120.0
 _DATA = re.compile(r'"data":\s*(\[[^\]]*\])')
-_PACKAGES = ("litestar", "msgspec", "numpy", "onnxruntime", "uvicorn", "uvloop", "apsw")
-
-
-class Run(Struct, frozen=True, kw_only=True):
-    """One run of one subject. Processor time is in seconds, by part of the server.
-
-    `catch_up_s` is how long after the last answer the last record was in the store.
-    """
-
-    subject: str
-    result: WrkResult
-    cpu_s: dict[str, float]
-    catch_up_s: float = 0.0
-
-    def cpu_us(self, part: str | None = None) -> float:
-        """Processor time for each answer, in microseconds, of one part or of all."""
-        used = sum(self.cpu_s.values()) if part is None else self.cpu_s.get(part, 0.0)
-        return used / self.result.answers * 1e6
-
-
-class Summary(Struct, frozen=True, kw_only=True):
-    """The medians of a subject's runs."""
-
-    subject: str
-    per_second: float
-    slowest: float
-    fastest: float
-    p50_us: float
-    p99_us: float
-    cpu_us: float
-    controller_us: float
-    catch_up_s: float
 
 
 class Subject(Struct, frozen=True, kw_only=True):
@@ -106,12 +79,19 @@ class Bench(Struct, frozen=True, kw_only=True):
             shot = self._aim(server, subject.key)
             self._shoot(server, shot, _WARM_UP_S)
             _wait_until_integrated(subject)
-            before = server.cpu_s()
+            before, core_before, began = server.cpu_s(), self._core_s(), time.monotonic()
             result = self._shoot(server, shot, self.seconds)
             catch_up_s = _wait_until_integrated(subject)
-            after = server.cpu_s()
+            after, core_after, ended = server.cpu_s(), self._core_s(), time.monotonic()
         cpu_s = {part: used - before[part] for part, used in after.items()}
-        return Run(subject=subject.name, result=result, cpu_s=cpu_s, catch_up_s=catch_up_s)
+        others_s = core_after - core_before - sum(cpu_s.values())
+        return Run(
+            subject=subject.name,
+            result=result,
+            cpu_s=cpu_s,
+            catch_up_s=catch_up_s,
+            others=max(0.0, others_s / (ended - began)),
+        )
 
     def _aim(self, server: Server, key: str) -> Shot:
         """Return the request, once the server has given it the answer that scikit-learn gives."""
@@ -136,6 +116,9 @@ class Bench(Struct, frozen=True, kw_only=True):
             expected=expected_piece(bodies[0], self.trained.probabilities),
         )
 
+    def _core_s(self) -> float:
+        return machine.busy_s(Path("/proc/stat").read_text(), self.server_core)
+
     def _shoot(self, server: Server, shot: Shot, seconds: float) -> WrkResult:
         return wrk.run(self.wrk, server.url, shot, seconds=seconds, core=self.client_core)
 
@@ -153,23 +136,6 @@ def expected_piece(body: str, probabilities: Sequence[float]) -> str:
                     if msgspec.json.decode(piece) == output["data"]:
                         return str(piece)
     raise LoadTestError(f"The first answer is not what scikit-learn says: {body}")
-
-
-def summarise(subject: str, runs: Sequence[Run]) -> Summary:
-    """Take the median of each measure over a subject's runs."""
-    own = [run for run in runs if run.subject == subject]
-    rates = [run.result.per_second for run in own]
-    return Summary(
-        subject=subject,
-        per_second=median(rates),
-        slowest=min(rates),
-        fastest=max(rates),
-        p50_us=median(run.result.p50_us for run in own),
-        p99_us=median(run.result.p99_us for run in own),
-        cpu_us=median(run.cpu_us() for run in own),
-        controller_us=median(run.cpu_us("controller") for run in own),
-        catch_up_s=median(run.catch_up_s for run in own),
-    )
 
 
 def count_answered(data_dir: Path) -> int:
@@ -209,45 +175,6 @@ def _wait_until_integrated(subject: Subject) -> float:
     raise LoadTestError(f"The log did not catch up within {_CATCH_UP_S:g} s.")
 
 
-def tabulate(summaries: Sequence[Summary]) -> Table:
-    """Show the medians, and how many times the peer each subject is."""
-    peer = summaries[-1]
-    table = Table(title="One core, 32 connections, one row of 30 floats as JSON (medians)")
-    for heading in ("", "req/s", "runs", "p50 ms", "p99 ms", "CPU µs/req", "of it log", "ratio"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for one in summaries:
-        table.add_row(
-            one.subject,
-            f"{one.per_second:,.0f}",
-            f"{one.slowest:,.0f} – {one.fastest:,.0f}",
-            f"{one.p50_us / 1000:.2f}",
-            f"{one.p99_us / 1000:.2f}",
-            f"{one.cpu_us:.0f}",
-            f"{one.controller_us:.0f}",
-            f"{one.per_second / peer.per_second:.2f}",
-        )
-    return table
-
-
-def machine() -> dict[str, object]:
-    """Describe what the numbers depend on beside the code."""
-    cpus = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return {
-        "cpu": cpus[0] if cpus else platform.processor(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
-    }
-
-
-def _two_cores() -> tuple[int, int]:
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise LoadTestError("Two cores are needed, one for the server and one for wrk.")
-    return cores[0], cores[1]
-
-
 def _check_peer() -> None:
     if not _PEER_PYTHON.exists():
         raise LoadTestError("The peer is not installed; run it as: make bench")
@@ -283,18 +210,27 @@ def _measure_all(bench: Bench, repeats: int, console: Console) -> tuple[list[Run
 
 
 def _report(runs: Sequence[Run], recorded: int, seconds: float, console: Console) -> None:
-    summaries = [summarise(subject, runs) for subject in (GATEWAY, PEER)]
+    summaries = [summarise(subject, runs) for subject in SUBJECTS]
+    pairs = ratios(runs)
     answered = sum(run.result.answers for run in runs if run.subject == GATEWAY)
     console.print(tabulate(summaries))
+    console.print(
+        f"{median(pairs):.2f} times the requests/s of {PEER} (each pair of runs: "
+        f"{', '.join(f'{pair:.2f}' for pair in pairs)}), "
+        f"{summaries[1].cpu_us / summaries[0].cpu_us:.2f} times by processor time."
+    )
+    if any(one.most_others > _QUIET for one in summaries):
+        console.print("Other work had a part of the server's core: run this again when it is idle.")
     console.print(f"The gateway's audit log holds {recorded:,} answers; wrk counted {answered:,}.")
     at = datetime.now(UTC)
     written = {
         "at": at.isoformat(timespec="seconds"),
-        "machine": machine(),
+        "machine": machine.describe(),
         "method": " ".join((__doc__ or "").split()),
         "seconds": seconds,
         "connections": wrk.CONNECTIONS,
-        "ratio": summaries[0].per_second / summaries[1].per_second,
+        "ratios": pairs,
+        "ratio": median(pairs),
         "summaries": summaries,
         "runs": runs,
         "answers_counted_by_wrk": answered,
@@ -315,7 +251,7 @@ def main(seconds: float, repeats: int) -> None:
     """Measure the gateway beside a hand-written FastAPI app."""
     console = Console()
     try:
-        server_core, client_core = _two_cores()
+        server_core, client_core = machine.two_cores()
         found = wrk.find_wrk()
         _check_peer()
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:

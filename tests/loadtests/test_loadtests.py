@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import os
 import re
 from pathlib import Path
 
 import httpx
 import pytest
 
-from loadtests import swap, wrk
-from loadtests.bench import Run, expected_piece, summarise
+from loadtests import machine, swap, wrk
+from loadtests.bench import expected_piece
 from loadtests.errors import LoadTestError
 from loadtests.server import gateway_command, run_server, wait_until_ready
+from loadtests.summary import GATEWAY, PEER, Run, ratios, summarise
 from loadtests.swap import Sample, Swap, Target
 from loadtests.wrk import Shot, WrkResult
 from registry.registry import Registry
@@ -75,6 +77,23 @@ def test_a_summary_takes_the_median_of_each_measure() -> None:
     assert found.p99_us == 3000
     assert found.cpu_us == pytest.approx(120)
     assert found.controller_us == pytest.approx(20)
+
+
+def test_each_run_is_compared_with_the_one_beside_it() -> None:
+    answers = [(GATEWAY, 8000), (PEER, 4000), (GATEWAY, 3000), (PEER, 1000)]
+    runs = [Run(subject=s, result=result(answers=count), cpu_s={}) for s, count in answers]
+    assert ratios(runs) == [2.0, 3.0]
+
+
+def test_time_on_a_core_leaves_waiting_and_other_cores_out() -> None:
+    stat = (
+        "cpu 9 9 9 9 9 9 9 9 9 9\ncpu0 0 0 0 0 0 0 0 0 0 0\ncpu1 300 100 500 7000 20 3 30 100 0 0\n"
+    )
+    ticks = os.sysconf("SC_CLK_TCK")
+    assert machine.busy_s(stat, 1) == 1000 / ticks
+    assert machine.busy_s(stat, 0) == 0
+    with pytest.raises(LoadTestError):
+        machine.busy_s(stat, 2)
 
 
 def body(data: list[float]) -> str:
