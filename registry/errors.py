@@ -143,14 +143,6 @@ class ArtifactDamaged(Damaged):
         super().__init__(f"Artifact {digest} reads as {found}; restore it from a copy.")
 
 
-class SegmentDamaged(Damaged):
-    def __init__(self, segment: str, offset: int) -> None:
-        self.segment, self.offset = segment, offset
-        super().__init__(
-            f"Journal segment {segment} is damaged at byte {offset}: durable records follow it."
-        )
-
-
 class StoreUnavailable(RegistryError):
     """The store or the disk cannot answer now; nothing was changed, try again."""
 

@@ -300,13 +300,15 @@ class Registry:
 
 def _write_manifest(manifest: Manifest) -> bytes:
     """Write a manifest, having read it back: what cannot be read again is no manifest."""
+    fault = "A number in the manifest is not finite, or a text is no Unicode."
     try:
         content = to_json(manifest)
-        if msgspec.json.decode(content, type=Manifest) == manifest:
-            return content
-    except (msgspec.ValidationError, UnicodeEncodeError, OverflowError):
-        pass
-    raise Rejected("manifest", "A number in the manifest is not finite, or a text is no Unicode.")
+        is_whole = msgspec.json.decode(content, type=Manifest) == manifest
+    except (msgspec.ValidationError, UnicodeEncodeError, OverflowError) as error:
+        raise Rejected("manifest", fault) from error
+    if not is_whole:
+        raise Rejected("manifest", fault)
+    return content
 
 
 def _versions(view: Reader, model: str) -> list[Version]:
