@@ -4,7 +4,7 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 COPY requirements/core.txt requirements/core.txt
 RUN python -m venv /opt/gateway \
-    && /opt/gateway/bin/pip install --no-cache-dir --require-hashes -r requirements/core.txt
+    && /opt/gateway/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements/core.txt
 COPY pyproject.toml README.md ./
 COPY gateway gateway
 COPY registry registry

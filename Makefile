@@ -34,14 +34,15 @@ torture: .venv/dev.stamp
 clean:
 	rm -rf .venv .venv-fastapi
 
-# The lock files carry hashes, so what is installed is what was tested.
+# The lock files carry hashes and are whole, so what is installed is what was tested: with --no-deps,
+# no release that is newer than the lock is even looked at.
 .venv/%.stamp: requirements/%.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes -r requirements/$*.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/$*.txt
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
 .venv-fastapi/peer.stamp: requirements/fastapi.txt
 	$(PYTHON) -m venv .venv-fastapi
-	.venv-fastapi/bin/pip install --quiet --require-hashes -r requirements/fastapi.txt
+	.venv-fastapi/bin/pip install --quiet --no-deps --require-hashes -r requirements/fastapi.txt
 	touch $@
