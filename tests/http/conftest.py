@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-pytest.register_assert_rewrite("tests.http.world", "tests.http.wire")
+pytest.register_assert_rewrite("tests.http.conformance", "tests.http.world", "tests.http.wire")
 
 from tests.http.world import World, open_world  # noqa: E402 - after its asserts are made to explain
 

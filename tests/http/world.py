@@ -32,6 +32,7 @@ from tests.builders import (
     serving,
     two_input_model,
 )
+from tests.http.conformance import check_conformance
 
 BODY_LIMIT = 1 << 20
 PROTOCOL_TYPE = "application/json"
@@ -61,8 +62,13 @@ class World(Struct, frozen=True, kw_only=True):
     tokens: dict[str, str]
 
     def client(self, name: str = "all") -> httpx.Client:
-        """Return a client with the key of a role, or `all`, `revoked`, `expired`, `bad`, `none`."""
-        return self.gateway.client(None if name == "none" else self.tokens[name])
+        """Return a client with the key of a role, or `all`, `revoked`, `expired`, `bad`, `none`.
+
+        It holds every answer to the description of the protocol.
+        """
+        client = self.gateway.client(None if name == "none" else self.tokens[name])
+        client.event_hooks = {"response": [check_conformance]}
+        return client
 
     def worker_pids(self) -> list[int]:
         return [status.pid for status in self.registry.store.workers()]
