@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test check format bench swap torture clean
+.PHONY: demo test check format bench swap torture conformance kserve clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -31,8 +31,13 @@ swap: .venv/demo.stamp
 torture: .venv/dev.stamp
 	$(BIN)/python -m pytest -m torture --no-cov $(ARGS)
 
+conformance: kserve
+
+kserve: .venv/dev.stamp .venv-kserve/client.stamp
+	$(BIN)/python -m pytest -m conformance --no-cov -rP tests/conformance/test_kserve.py $(ARGS)
+
 clean:
-	rm -rf .venv .venv-fastapi
+	rm -rf .venv .venv-fastapi .venv-kserve
 
 # The lock files carry hashes and are whole, so what is installed is what was tested: with --no-deps,
 # no release that is newer than the lock is even looked at.
@@ -40,6 +45,12 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/$*.txt
 	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+# KServe's client needs Kubernetes, pandas, gRPC and FastAPI, so it has an environment of its own.
+.venv-kserve/client.stamp: requirements/kserve.txt
+	$(PYTHON) -m venv .venv-kserve
+	.venv-kserve/bin/pip install --quiet --no-deps --require-hashes -r requirements/kserve.txt
 	touch $@
 
 .venv-fastapi/peer.stamp: requirements/fastapi.txt
