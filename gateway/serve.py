@@ -25,7 +25,8 @@ _SETTLED_S = 10.0
 class Supervisor:
     """Keeps one controller and N workers running until told to stop.
 
-    The listener stays open here, so that connections made while a worker starts anew wait for it.
+    The listener stays open here, so that connections made while a worker starts anew wait for it,
+    and is closed first of all at the end, so that nobody waits for an answer that will not come.
     """
 
     def __init__(self, settings: Settings, store: Store, listener: socket.socket) -> None:
@@ -49,6 +50,7 @@ class Supervisor:
             for n in range(self._settings.workers)
         ]
         await self._stopping.wait()
+        self._listener.close()
         await self._end("worker", workers)
         await self._end("controller", [controller])
 
