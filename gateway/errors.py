@@ -9,6 +9,7 @@
     ├── BodyTimeout         the body did not arrive in time
     ├── BodyCutOff          the caller went away before the body was whole
     ├── UnsupportedEncoding a body in a form that is not read
+    ├── UnsupportedMedia    a body that says it is neither JSON nor bytes
     ├── Overloaded          more requests than the worker takes on
     ├── RecordTooLarge      more input and output than a record keeps
     ├── InputNotAccepted    the model itself refused the input
@@ -89,6 +90,15 @@ class UnsupportedEncoding(GatewayError):
     def __init__(self, header: str) -> None:
         self.header = header
         super().__init__(f"Send plain JSON: bodies with the header {header} are not read here.")
+
+
+class UnsupportedMedia(GatewayError):
+    slug = "unsupported-media-type"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Send a body of the type application/json or application/octet-stream, or name no type."
+        )
 
 
 class Overloaded(GatewayError):

@@ -12,7 +12,9 @@ from gateway.errors import (
     BodyTooLarge,
     MethodNotAllowed,
     UnsupportedEncoding,
+    UnsupportedMedia,
 )
+from gateway.http.media import is_readable
 from gateway.http.problems import Reply, reply_to, reply_to_error
 from gateway.pipeline import Call, Denial, Pipeline
 
@@ -82,6 +84,8 @@ class InferenceEndpoint:
 def _check_form(method: str, headers: dict[bytes, str]) -> None:
     if method != "POST":
         raise MethodNotAllowed("POST")
+    if not is_readable(headers.get(b"content-type", "")):
+        raise UnsupportedMedia
     if headers.get(b"content-encoding", "identity") != "identity":
         raise UnsupportedEncoding("Content-Encoding")
     if b"inference-header-content-length" in headers:

@@ -39,6 +39,7 @@ STATUSES: dict[str, int] = {
     "body-too-large": 413,
     "record-too-large": 413,
     "unsupported-encoding": 415,
+    "unsupported-media-type": 415,
     "rejected": 422,
     INTERNAL: 500,
     "damaged": 500,
