@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.world import open_world
+from tests.http.world import publish_world, serve_world
 
 _PYTHON = Path(".venv-kserve/bin/python")
 _CLIENT = Path(__file__).parent / "kserve_client.py"
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.conformance
 
 
 def test_every_call_of_the_client_works(tmp_path: Path) -> None:
-    with open_world(tmp_path) as world:
+    with serve_world(tmp_path, publish_world(tmp_path)) as world:
         url, token = world.gateway.url, world.tokens["invoker"]
         ended = subprocess.run(
             [_PYTHON, _CLIENT, url, token], capture_output=True, text=True, timeout=120, check=False

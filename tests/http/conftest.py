@@ -1,18 +1,39 @@
-"""One gateway for the whole folder: starting one takes longer than most of its tests."""
+"""One gateway for the whole folder and each transport: starting one takes longer than its tests."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 pytest.register_assert_rewrite("tests.http.conformance", "tests.http.world", "tests.http.wire")
 
-from tests.http.world import World, open_world  # noqa: E402 - after its asserts are made to explain
+from tests.http.world import (  # noqa: E402 - after its asserts are made to explain
+    TRANSPORTS,
+    World,
+    publish_world,
+    serve_world,
+)
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with open_world(tmp_path_factory.mktemp("world")) as world:
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A folder with all models, and the tokens of its keys."""
+    folder = tmp_path_factory.mktemp("published")
+    return folder, publish_world(folder)
+
+
+@pytest.fixture(scope="session", params=TRANSPORTS)
+def world(
+    request: pytest.FixtureRequest,
+    published: tuple[Path, dict[str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    folder, tokens = published
+    copy = tmp_path_factory.mktemp("world") / "data"
+    shutil.copytree(folder, copy)
+    with serve_world(copy, tokens, *TRANSPORTS[request.param]) as world:
         yield world
 
 

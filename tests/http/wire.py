@@ -1,14 +1,18 @@
 """Bytes on a socket, for requests that no client library would send."""
 
+import select
 import socket
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
 
+from tests.http.hostile import Hostile
 from tests.http.world import World
 
 _TIMEOUT_S = 10
+_DRIP_S = 0.05
 
 
 class WireAnswer(Struct, frozen=True):
@@ -24,10 +28,18 @@ class WireAnswer(Struct, frozen=True):
 class Wire:
     """One connection to the gateway, with the key of a caller that may do everything."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, buffer_bytes: int | None = None) -> None:
         host, port = world.gateway.url.removeprefix("http://").split(":")
         self.key = b"authorization: Bearer " + world.tokens["all"].encode() + b"\r\n"
-        self._socket = socket.create_connection((host, int(port)), timeout=_TIMEOUT_S)
+        self.token = world.tokens["all"]
+        self._socket = socket.socket()
+        if buffer_bytes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+        self._socket.settimeout(_TIMEOUT_S)
+        self._socket.connect((host, int(port)))
+        # What is sent in parts shall travel in parts.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._read = b""
 
     def __enter__(self) -> Self:
@@ -39,6 +51,9 @@ class Wire:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
@@ -53,7 +68,35 @@ class Wire:
         self.begin(path, b"content-length: %d" % len(body), *headers)
         self.send(body)
 
-    def read(self) -> WireAnswer:
+    def send_parts(self, parts: Iterable[bytes]) -> None:
+        for part in parts:
+            self.send(part)
+
+    def send_all_but_read(self, data: bytes) -> int:
+        """Send until all is sent, or nothing was taken for a second; return how much was."""
+        sent = 0
+        self._socket.settimeout(0)
+        while sent < len(data) and select.select([], [self._socket], [], 1)[1]:
+            sent += self._socket.send(data[sent : sent + 65_536])
+        self._socket.settimeout(_TIMEOUT_S)
+        return sent
+
+    def end_sending(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def play(self, hostile: Hostile) -> WireAnswer | None:
+        """Send a hostile request, however little of it is taken; return its answer, if any."""
+        try:
+            self.send(hostile.to_bytes(self.token))
+            for byte in hostile.drip:
+                if select.select([self._socket], [], [], _DRIP_S)[0]:
+                    break
+                self.send(bytes([byte]))
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it was refused before it was whole
+        return self.read() if hostile.status else None
+
+    def read(self, *, has_body: bool = True) -> WireAnswer:
         """Read one answer that says its length, or that ends with the connection."""
         while b"\r\n\r\n" not in self._read:
             self._receive()
@@ -63,14 +106,9 @@ class Wire:
         for line in lines:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        length = int(headers.get("content-length", -1))
-        while length < 0 and not self.is_closed():
-            pass
-        while len(self._read) < length:
-            self._receive()
-        size = len(self._read) if length < 0 else length
-        body, self._read = self._read[:size], self._read[size:]
-        return WireAnswer(int(first.split()[1]), headers, body)
+        status = int(first.split()[1])
+        body = self._read_body(headers) if has_body and status != 100 else b""
+        return WireAnswer(status, headers, body)
 
     def is_closed(self) -> bool:
         """Wait for more bytes or the end; say whether it was the end."""
@@ -86,6 +124,16 @@ class Wire:
         self.begin(b"/v2/health/live", method=b"GET")
         answer = self.read()
         assert (answer.status, answer.body) == (200, b'{"live":true}')
+
+    def _read_body(self, headers: dict[str, str]) -> bytes:
+        length = int(headers.get("content-length", -1))
+        while length < 0 and not self.is_closed():
+            pass
+        while len(self._read) < length:
+            self._receive()
+        size = len(self._read) if length < 0 else length
+        body, self._read = self._read[:size], self._read[size:]
+        return body
 
     def _receive(self) -> None:
         assert not self.is_closed(), f"the connection ended after {self._read!r}"

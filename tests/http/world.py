@@ -35,6 +35,8 @@ from tests.builders import (
 from tests.http.conformance import check_conformance
 
 BODY_LIMIT = 1 << 20
+# What answers inference, by the options of `gateway serve` that choose it.
+TRANSPORTS: dict[str, tuple[str, ...]] = {"asgi": ()}
 PROTOCOL_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 _MEMBERS = {"type", "title", "status", "detail", "code", "error"}
@@ -81,16 +83,32 @@ class World(Struct, frozen=True, kw_only=True):
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-@contextmanager
-def open_world(data_dir: Path) -> Iterator[World]:
-    """Serve one model for each purpose; fail at the end if the gateway met anything unforeseen."""
+def publish_world(data_dir: Path) -> dict[str, str]:
+    """Publish one model for each purpose, and return the tokens of keys of every kind."""
     registry = open_registry(data_dir)
     _publish_all(registry)
     tokens = {role.value: add_key(registry, role) for role in Role}
     tokens |= {"all": add_key(registry), "bad": "gw_" + "x" * 43}
     tokens |= {"revoked": _revoked(registry), "expired": _expired(registry)}
-    options = ("--body-limit", str(BODY_LIMIT), "--body-deadline", "1", "--run-deadline", "1")
-    with serving(data_dir, *options) as gateway:
+    registry.store.close()
+    return tokens
+
+
+def publish_linear(data_dir: Path) -> dict[str, str]:
+    """Publish the one model that tests of connections need, for a world that starts at once."""
+    registry = open_registry(data_dir)
+    publish(registry, "linear", linear_model())
+    tokens = {"all": add_key(registry)}
+    registry.store.close()
+    return tokens
+
+
+@contextmanager
+def serve_world(data_dir: Path, tokens: dict[str, str], *options: str) -> Iterator[World]:
+    """Serve what was published; fail at the end if the gateway met anything unforeseen."""
+    registry = open_registry(data_dir)
+    limits = ("--body-limit", str(BODY_LIMIT), "--body-deadline", "1", "--run-deadline", "1")
+    with serving(data_dir, *limits, *options) as gateway:
         yield World(gateway=gateway, registry=registry, tokens=tokens)
     registry.store.close()
     assert unforeseen(gateway) == []
