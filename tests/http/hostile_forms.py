@@ -74,10 +74,9 @@ def _texts(name: str, data: bytes, shape: list[int], code: str = "bad-bytes") ->
     return _binary(26, name, data, code, model=b"identity-BYTES", shape=shape, datatype="BYTES")
 
 
-def _header(value: bytes) -> Hostile:
+def _header(value: bytes, code: str = "bad-binary-header") -> Hostile:
     raw = post(FINE, b"inference-header-content-length: " + value)
-    return Hostile(28, f"the length {value[:12].decode()}", raw, code="bad-binary-header",
-                   is_recorded=True)  # fmt: skip
+    return Hostile(28, f"the length {value[:12].decode()}", raw, code=code, is_recorded=True)
 
 
 def _size(name: str, size: Any, data: bytes, code: str = "bad-binary-size") -> Hostile:
@@ -94,7 +93,9 @@ BINARY = [
     _texts("a text too many", (struct.pack("<I", 1) + b"a") * 3, [2, 1]),
     _texts("no UTF-8", struct.pack("<I", 1) + b"\xff", [1, 1]),
     *(_header(value) for value in
-      (b"99999999999", b"-1", b"abc", b"+3", b"1.5", b"9" * 100, b"", b"%d" % (len(FINE) + 1))),
+      (b"99999999999", b"-1", b"abc", b"+3", b"1.5", b"9" * 5000, b"", b"%d" % (len(FINE) + 1))),
+    _header(b"%d" % (len(FINE) - 1), "malformed-json"),
+    _header(b"0", "bad-binary-size"),
     Hostile(28, "raw bytes for two inputs",
             post(_TWELVE, _BINARY % 0, path=INFER % b"two"), code="not-raw", is_recorded=True),
     _binary(28, "bytes without a header's worth of JSON", _TWELVE, "malformed-json", length=10),
@@ -153,7 +154,8 @@ _FORMS = [
     _encoded("no deflate", b"deflate", FINE, 400, "malformed-encoding"),
     _encoded("two encodings", b"deflate, gzip", FINE),
     _encoded("another encoding", b"br", FINE),
-    Hostile(35, "no encoding at all", post(FINE, b"content-encoding: identity"), 200),
+    _encoded("an encoding without name", b"", FINE),
+    Hostile(35, "no encoding at all", post(FINE, b"content-encoding: Identity"), 200),
     Hostile(36, "no type", post(FINE), 200),
     *(Hostile(36, f"the type {kind.decode()}", post(FINE, b"content-type: " + kind), 200)
       for kind in (b"application/json", b"Application/JSON; charset=utf-8",
