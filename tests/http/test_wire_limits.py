@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.http.hostile import FINE, KEY, Hostile, head, post
+from tests.http.hostile import FINE, KEY, Hostile, head, make_body, make_input, post
 from tests.http.hostile_framing import HEADS, SILENT, SLOW_BODIES, SLOW_HEADS
 from tests.http.test_citizen import INFER, with_id
 from tests.http.test_hostile_rows import name_of, play
@@ -21,7 +21,7 @@ BODY_DEADLINE_S = 1.0  # of every world
 IDLE_DEADLINE_S = 1.5
 # Deadlines are looked at now and then, and machines are busy.
 SLACK_S = 1.5
-MOST_SENT_BYTES = 24 << 20
+MOST_SENT_BYTES = 48 << 20
 MOST_GROWTH_BYTES = 8 << 20
 ROUNDS = 100
 
@@ -133,7 +133,8 @@ def test_a_thousand_slow_connections_slow_nobody(strict: World) -> None:
 
 def test_a_caller_that_never_reads_is_not_read_from(strict: World) -> None:
     with Wire(strict, buffer_bytes=1 << 18) as wire:
-        request = post(FINE).replace(KEY, wire.token.encode())
+        rows = make_input(shape=[500, 3], data=[1.5] * 1500)
+        request = post(make_body(rows)).replace(KEY, wire.token.encode())
         play_round(strict)
         before = strict.memory_bytes()
 
