@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from gateway.batching import Batcher
 from gateway.contract import Checker
 from gateway.errors import NotServed
+from gateway.runtime import Runner
 from gateway.security import Keyring
 from registry.records import Lane, Signature
 
@@ -23,7 +23,7 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     manifest: str
     signature: Signature
     checker: Checker
-    batcher: Batcher
+    runner: Runner
 
 
 class ServedModel(Struct, frozen=True, kw_only=True):
