@@ -10,11 +10,18 @@ from msgspec import Struct
 
 from gateway.batching import Run
 from gateway.contract import Findings
-from gateway.errors import Forbidden, GatewayError, InputNotAccepted, NotServed, Unforeseen
+from gateway.errors import (
+    Forbidden,
+    GatewayError,
+    InputNotAccepted,
+    NotServed,
+    TooLate,
+    Unforeseen,
+)
 from gateway.logs import logger
-from gateway.protocol.json_form import encode_response
-from gateway.protocol.messages import InferRequest, Parameter
+from gateway.protocol.messages import Encoded, InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label
+from gateway.protocol.response import encode_response
 from gateway.roster import ServedVersion
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
 from registry.errors import clip
@@ -22,13 +29,17 @@ from registry.records import AuditRecord, Key, Kind, Lane, Outcome
 from registry.session import runtime_id
 from registry.tensors import Tensor, encode_tensors
 
+# The rank of a request without a priority: all that have one go before it.
+LEAST_URGENT = 1 << 32
+_NOTHING = Encoded(b"")
 # Faults that the caller can mend; every other one is the gateway's or the model's.
-_CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted)
+_CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted, TooLate)
 
 
 class Call(Struct, frozen=True, kw_only=True):
     """One inference request as a transport hands it over.
 
+    `header_length` is that of the JSON before binary tensors, `encoding` how the body is packed,
     `credential` is what `gateway.security.read_credential` made of the header.
     """
 
@@ -37,13 +48,15 @@ class Call(Struct, frozen=True, kw_only=True):
     body: bytes
     credential: bytes | None
     source: str | None
+    header_length: int | None = None
+    encoding: str = "identity"
 
 
 class Answer(Struct, frozen=True):
     """The outputs, encoded, and the record that proves them."""
 
     record_id: str
-    body: bytes
+    encoded: Encoded
 
 
 class Denial(Struct, frozen=True):
@@ -61,8 +74,8 @@ class Case:
     """What is known of a call so far. It is open until it has an outcome."""
 
     __slots__ = (
-        "body",
         "call",
+        "encoded",
         "findings",
         "key",
         "lane",
@@ -89,7 +102,7 @@ class Case:
         self.request: InferRequest | None = None
         self.findings = Findings.NONE
         self.run: Run | None = None
-        self.body = b""
+        self.encoded = _NOTHING
         self.refusal: Refusal | None = None
         self.outcome: Outcome | None = None
 
@@ -100,14 +113,25 @@ class Case:
         return self.request.tensors
 
     @property
+    def urgency(self) -> int:
+        """Rank the case among those that wait: the least goes first."""
+        priority = 0 if self.request is None else self.request.priority
+        return min(priority or LEAST_URGENT, LEAST_URGENT)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the caller has said that an answer is of no use any more."""
+        timeout_us = None if self.request is None else self.request.timeout_us
+        return timeout_us is not None and time.perf_counter() - self.started > timeout_us / 1e6
+
+    @property
     def outputs(self) -> dict[str, Tensor]:
         """The outputs asked for, of a case that has run."""
         assert self.run is not None
         assert self.request is not None
         assert self.served is not None
         values = dict(zip(self.served.runner.outputs, self.run.values, strict=True))
-        chosen = self.request.outputs
-        return values if chosen is None else {name: values[name] for name in chosen}
+        return {output.name: values[output.name] for output in self.request.outputs}
 
     def refuse(self, refusal: Refusal, outcome: Outcome = Outcome.REFUSED) -> None:
         self.refusal, self.outcome = refusal, outcome
@@ -127,7 +151,7 @@ class Case:
             return
         self.run = run
         try:
-            self.body = self._encode()
+            self.encoded = self._encode()
         except Exception as fault:  # noqa: BLE001 - the case's own end, and no other's
             self.fail(fault)
         else:
@@ -137,7 +161,7 @@ class Case:
         """Return what the caller gets once the record is on disk."""
         if self.refusal is not None:
             return Denial(self.record_id, self.refusal)
-        return Answer(self.record_id, self.body)
+        return Answer(self.record_id, self.encoded)
 
     def entry(self, payload_limit: int) -> Entry:
         """Write the record of a case that has its outcome, and the payload beside it.
@@ -153,7 +177,7 @@ class Case:
             return Entry(leaf, Payload(salt, None, None))
         return Entry(leaf, Payload(salt, given, answered or b""))
 
-    def _encode(self) -> bytes:
+    def _encode(self) -> Encoded:
         assert self.served is not None
         assert self.request is not None
         assert self.lane is not None
@@ -166,6 +190,7 @@ class Case:
             id=self.request.id,
             parameters=parameters,
             outputs=self.outputs,
+            requested=self.request.outputs,
         )
 
     def _payload(self) -> tuple[bytes, bytes | None, bytes | None]:

@@ -15,6 +15,7 @@
     ├── UnsupportedEncoding a body in a form that is not read
     ├── Overloaded          more requests than the worker takes on
     ├── QueueTooLong        more work before a long run than its caller should wait for
+    ├── TooLate             the caller's own timeout passed while the request waited
     ├── InputNotAccepted    the model itself refused the input
     ├── RunFailed           the model failed
     ├── RunTimeout          the model ran too long
@@ -120,9 +121,8 @@ class MalformedRequest(GatewayError):
 class UnsupportedEncoding(GatewayError):
     slug = "unsupported-encoding"
 
-    def __init__(self, header: str) -> None:
-        self.header = header
-        super().__init__(f"Send plain JSON: bodies with the header {header} are not read here.")
+    def __init__(self) -> None:
+        super().__init__("Content-Encoding may be gzip, deflate or identity here.")
 
 
 class Overloaded(GatewayError):
@@ -141,6 +141,13 @@ class QueueTooLong(GatewayError):
         super().__init__(
             f"This run would wait longer than {longest_wait_s:g} s for a thread; try again later."
         )
+
+
+class TooLate(GatewayError):
+    slug = "too-late"
+
+    def __init__(self) -> None:
+        super().__init__("The request waited longer than its parameter `timeout` allows.")
 
 
 class InputNotAccepted(GatewayError):

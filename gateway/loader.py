@@ -9,6 +9,7 @@ import os
 from gateway.contract import compile_contract
 from gateway.errors import GatewayError
 from gateway.logs import logger
+from gateway.protocol.reader import RequestReader
 from gateway.roster import Roster, ServedModel, ServedVersion
 from gateway.runtime import Runner, Watchdog
 from gateway.security import Keyring
@@ -131,6 +132,7 @@ class Loader:
             artifact=version.artifact,
             manifest=version.manifest,
             signature=manifest.signature,
+            reader=RequestReader(manifest.signature),
             checker=compile_contract(manifest.signature, manifest.contract),
             runner=runner,
         )

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from gateway.contract import Checker
 from gateway.errors import NotServed
+from gateway.protocol.reader import RequestReader
 from gateway.runtime import Runner
 from gateway.security import Keyring
 from registry.records import Lane, Signature
@@ -22,6 +23,7 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     artifact: str
     manifest: str
     signature: Signature
+    reader: RequestReader
     checker: Checker
     runner: Runner
 

@@ -53,6 +53,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int) -
         journal=journal,
         long_runs=long_runs,
         in_flight_limit=settings.in_flight_limit,
+        body_limit=settings.body_limit,
         payload_limit=settings.payload_limit,
     )
     application = build_application(

@@ -10,7 +10,7 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Raw, Struct
 
 from gateway.http.access import open_to
-from gateway.protocol.json_form import JsonTensor, json_tensors
+from gateway.protocol.response import JsonTensor, json_tensor
 from gateway.security import Role
 from registry.audit.query import AuditTrail, Found
 from registry.entry import Payload, commit
@@ -97,9 +97,13 @@ def show_payload(trail: NamedDependency[AuditTrail], record_id: RecordId) -> Pay
         record_id=record.id,
         committed=_is_committed(record, payload),
         salt=payload.salt.hex(),
-        inputs=json_tensors(decode_tensors(payload.input or b"")),
-        outputs=json_tensors(decode_tensors(payload.output or b"")),
+        inputs=_json_tensors(payload.input),
+        outputs=_json_tensors(payload.output),
     )
+
+
+def _json_tensors(data: bytes | None) -> list[JsonTensor]:
+    return [json_tensor(name, tensor) for name, tensor in decode_tensors(data or b"").items()]
 
 
 def _is_committed(record: AuditRecord, payload: Payload) -> bool | None:

@@ -110,6 +110,6 @@ class Exchange:
         if self.response_complete or self.disconnected:
             return
         self.response_complete = True
-        reply = reply_of(result, self._head.path)
+        reply = reply_of(result, self._head)
         self._connection.write_reply(reply, keep_alive=self.keep_alive)
         self._connection.on_response_complete()

@@ -29,9 +29,9 @@ class InferenceEndpoint:
         try:
             result = await self._infer(scope, receive, head)
         except Exception as error:  # noqa: BLE001 - the top of a request: answered and logged
-            await _send(send, reply_of(error, head.path))
+            await _send(send, reply_of(error, head))
         else:
-            await _send(send, reply_of(result, head.path))
+            await _send(send, reply_of(result, head))
 
     async def _infer(self, scope: HTTPScope, receive: Receive, head: Head) -> Answer | Denial:
         if scope["method"] != "POST":

@@ -52,6 +52,7 @@ STATUSES: dict[str, int] = {
     "overloaded": 503,
     "store-incompatible": 503,
     "store-unavailable": 503,
+    "too-late": 503,
 }
 _TITLES = {
     400: "Bad request",
@@ -95,7 +96,7 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
 
 
 class Reply(Struct, frozen=True):
-    """An error as it goes on the wire."""
+    """What goes on the wire."""
 
     status: int
     headers: dict[str, str]

@@ -36,7 +36,7 @@ def ask_together(runner: Runner, inputs: list[dict[str, Tensor]]) -> list[Run | 
             id=None,
             parameters={},
             tensors=one,
-            outputs=None,
+            outputs=(),
             rows=len(next(iter(one.values()))),
         )
         for one in inputs
