@@ -22,7 +22,7 @@ def best_classes(tensor: Tensor, classes: int) -> Tensor:
         rows = rows.astype(np.uint8)
     answer = np.empty((count, min(classes, width)), object)
     for place, row in enumerate(rows):
-        answer[place] = [f"{row[index]}:{index}" for index in _order(row)[:classes]]
+        answer[place] = [f"{row[index]!s}:{index}" for index in _order(row)[:classes]]
     return answer if tensor.ndim > 1 else answer[0]
 
 

@@ -16,6 +16,7 @@ HEADER_LENGTH = "inference-header-content-length"
 _FILE = Path(__file__).parents[2] / "docs" / "open-inference.yaml"
 _ERROR = "#/components/responses/Error"
 _URI = "urn:open-inference"
+_LOOKED_AT = 1000  # elements of a tensor, which are all of one kind
 
 DOCUMENT: dict[str, Any] = yaml.safe_load(_FILE.read_text())
 _SCHEMAS = Registry().with_resource(_URI, DRAFT202012.create_resource(DOCUMENT))
@@ -46,6 +47,7 @@ def check_answer(
     assert kind in described["content"], (method, path, status, kind)
     length = int(headers.get(HEADER_LENGTH, len(body)))
     message = msgspec.json.decode(body[:length])
+    _clip(message)
     check_message(message, described["content"][kind]["schema"]["$ref"])
     _check_bytes(message, len(body) - length, is_binary=HEADER_LENGTH in headers)
 
@@ -77,6 +79,13 @@ def _resolve(value: dict[str, Any]) -> dict[str, Any]:
     while "$ref" in value:
         value = _SCHEMAS.resolver(_URI).lookup(value["$ref"]).contents
     return value
+
+
+def _clip(message: Any) -> None:
+    """Keep so much of each tensor as is looked at."""
+    for output in message.get("outputs", ()) if isinstance(message, dict) else ():
+        if isinstance(output.get("data"), list):
+            del output["data"][_LOOKED_AT:]
 
 
 def _check_bytes(message: Any, size: int, *, is_binary: bool) -> None:

@@ -36,7 +36,7 @@ from tests.http.conformance import check_conformance
 
 BODY_LIMIT = 1 << 20
 # What answers inference, by the options of `gateway serve` that choose it.
-TRANSPORTS: dict[str, tuple[str, ...]] = {"asgi": ()}
+TRANSPORTS: dict[str, tuple[str, ...]] = {"protocol": (), "asgi": ("--transport", "asgi")}
 PROTOCOL_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 _MEMBERS = {"type", "title", "status", "detail", "code", "error"}
