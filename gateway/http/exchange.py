@@ -79,7 +79,7 @@ class Exchange:
         if self._fault is not None:
             self._answer(self._fault)
         elif self._is_whole:
-            self.submit(bytes(self.body))
+            self.submit(self.take_body())
         elif self.expects_continue:
             self._connection.write(_CONTINUE)
 
@@ -94,7 +94,7 @@ class Exchange:
         """Take note that the whole request is there."""
         self._is_whole = True
         if self._is_first and self._fault is None:
-            self.submit(bytes(self.body))
+            self.submit(self.take_body())
 
     def refuse(self, fault: GatewayError) -> None:
         """Answer with a fault when it is this request's turn, whatever else comes of it."""
@@ -103,6 +103,12 @@ class Exchange:
             self.body.clear()
             if self._is_first:
                 self._answer(fault)
+
+    def take_body(self) -> bytes:
+        """Return the body, and keep nothing of it while the connection is idle."""
+        body = bytes(self.body)
+        self.body.clear()
+        return body
 
     def submit(self, body: bytes) -> None:
         """Hand a whole body over; the answer comes back by itself."""

@@ -97,6 +97,12 @@ class HotPath(HttpToolsProtocol):
         super().connection_made(transport)
         self.source = self.client[0] if self.client else None
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # An exchange knows its connection: the two would wait for the garbage collector.
+        self.cycle = None
+        self.pipeline.clear()
+
     def data_received(self, data: bytes) -> None:
         if self._missing:
             self._collect(data)
@@ -171,7 +177,7 @@ class HotPath(HttpToolsProtocol):
         self._missing = max(0, self._missing - len(data))
         if not self._missing:
             self._phase, self._since = _Phase.IDLE, self.loop.time()
-            exchange.submit(bytes(exchange.body))
+            exchange.submit(exchange.take_body())
             if rest:
                 self._parse(rest)
 

@@ -149,11 +149,13 @@ def test_a_caller_that_never_reads_is_not_read_from(strict: World) -> None:
             assert wire.read().status == 200
 
 
-def test_a_caller_that_leaves_before_its_answers_harms_nobody(strict: World) -> None:
+@pytest.mark.parametrize("kinds", ["hot", "cold", "both"])
+def test_a_caller_that_leaves_before_its_answers_harms_nobody(strict: World, kinds: str) -> None:
+    hot, cold = post(FINE), head(b"/v2/models/linear", method=b"GET")
+    requests = {"hot": hot * 10, "cold": cold * 10, "both": (cold + hot) * 5}[kinds]
     for _ in range(50):
         with Wire(strict) as wire:
-            for n in range(10):
-                wire.post(INFER, with_id(n))
+            wire.send(requests.replace(KEY, wire.token.encode()))
 
     with Wire(strict) as wire:
         wire.check_alive()
