@@ -1,19 +1,23 @@
 """The protocol's most used client against a real gateway: its binary mode, and JSON where asked."""
 
-import warnings
+import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-with warnings.catch_warnings():
-    # What the client's own dependencies still use is not ours to mend.
-    warnings.simplefilter("ignore")
-    import tritonclient.http as triton
-    from tritonclient.utils import InferenceServerException
-
+from tests.http.triton import (
+    FLAVOURS,
+    InferenceServerException,
+    InferRequestedOutput,
+    InferResult,
+    Server,
+    make_input,
+    open_server,
+)
 from tests.http.world import World
 
 ROWS = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
@@ -29,23 +33,10 @@ VALUES = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(world: World) -> Iterator[Any]:
-    client = triton.InferenceServerClient(world.gateway.url.removeprefix("http://"))
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def headers(world: World) -> dict[str, str]:
-    """Headers of one test's own: the client adds to those it is given."""
-    return {"Authorization": f"Bearer {world.tokens['invoker']}"}
-
-
-def make_input(name: str, datatype: str, values: Any, *, is_binary: bool = True) -> Any:
-    given = triton.InferInput(name, list(values.shape), datatype)
-    given.set_data_from_numpy(values, binary_data=is_binary)
-    return given
+@pytest.fixture(scope="module", params=FLAVOURS)
+def server(request: pytest.FixtureRequest, world: World) -> Iterator[Server]:
+    with open_server(request.param, world.gateway.url, world.tokens["invoker"]) as server:
+        yield server
 
 
 def as_bytes(values: Any) -> Any:
@@ -53,27 +44,23 @@ def as_bytes(values: Any) -> Any:
     return np.array([text.encode() for text in values.ravel()], object).reshape(values.shape)
 
 
-def test_it_finds_the_server_and_the_model(server: Any, headers: dict[str, str]) -> None:
+def test_it_finds_the_server_and_the_model(server: Server) -> None:
     assert server.is_server_live()
     assert server.is_server_ready()
-    assert server.is_model_ready("linear", headers=headers)
-    assert server.is_model_ready("linear", "1", headers=headers)
-    assert not server.is_model_ready("none", headers=headers)
+    assert server.is_model_ready("linear")
+    assert server.is_model_ready("linear", "1")
+    assert not server.is_model_ready("none")
     assert server.get_server_metadata()["name"] == "governed-gateway"
     assert "binary_tensor_data" in server.get_server_metadata()["extensions"]
-    metadata = server.get_model_metadata("linear", headers=headers)
+    metadata = server.get_model_metadata("linear")
     assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}]
 
 
 @pytest.mark.parametrize("datatype", VALUES)
-def test_every_datatype_comes_back_bit_for_bit(
-    server: Any, headers: dict[str, str], datatype: str
-) -> None:
+def test_every_datatype_comes_back_bit_for_bit(server: Server, datatype: str) -> None:
     values = VALUES[datatype]
 
-    result = server.infer(
-        f"identity-{datatype}", [make_input("x", datatype, values)], headers=headers
-    )
+    result = server.infer(f"identity-{datatype}", [make_input("x", datatype, values)])
 
     answered = result.as_numpy("y")
     wanted = as_bytes(values) if datatype == "BYTES" else values
@@ -85,18 +72,18 @@ def test_every_datatype_comes_back_bit_for_bit(
 @pytest.mark.parametrize("is_binary", [True, False])
 @pytest.mark.parametrize("wants_binary", [True, False])
 def test_binary_and_json_meet_in_one_request(
-    server: Any, headers: dict[str, str], is_binary: bool, wants_binary: bool
+    server: Server, is_binary: bool, wants_binary: bool
 ) -> None:
     inputs = [
         make_input("distance", "FP32", np.array([[1.5]], np.float32), is_binary=is_binary),
         make_input("carrier", "BYTES", np.array([["ÄA"]], object), is_binary=not is_binary),
     ]
     outputs = [
-        triton.InferRequestedOutput("c", binary_data=wants_binary),
-        triton.InferRequestedOutput("d", binary_data=not wants_binary),
+        InferRequestedOutput("c", binary_data=wants_binary),
+        InferRequestedOutput("d", binary_data=not wants_binary),
     ]
 
-    result = server.infer("two", inputs, outputs=outputs, request_id="7", headers=headers)
+    result = server.infer("two", inputs, outputs=outputs, request_id="7")
 
     assert [output["name"] for output in result.get_response()["outputs"]] == ["c", "d"]
     assert result.as_numpy("c").tolist() == [["ÄA".encode() if wants_binary else "ÄA"]]
@@ -108,8 +95,7 @@ def test_binary_and_json_meet_in_one_request(
 @pytest.mark.parametrize("answer_packing", [None, "gzip", "deflate"])
 @pytest.mark.parametrize("is_binary", [True, False])
 def test_bodies_are_packed_both_ways(
-    server: Any,
-    headers: dict[str, str],
+    server: Server,
     request_packing: str | None,
     answer_packing: str | None,
     is_binary: bool,
@@ -119,8 +105,7 @@ def test_bodies_are_packed_both_ways(
     result = server.infer(
         "linear",
         [make_input("x", "FP32", values, is_binary=is_binary)],
-        outputs=[triton.InferRequestedOutput("y", binary_data=is_binary)],
-        headers=headers,
+        outputs=[InferRequestedOutput("y", binary_data=is_binary)],
         request_compression_algorithm=request_packing,
         response_compression_algorithm=answer_packing,
     )
@@ -128,24 +113,19 @@ def test_bodies_are_packed_both_ways(
     np.testing.assert_array_equal(result.as_numpy("y")[:, 0], values.sum(axis=1))
 
 
-def test_the_best_classes_come_as_texts(server: Any, headers: dict[str, str]) -> None:
+def test_the_best_classes_come_as_texts(server: Server) -> None:
     values = np.array([[1, 3, 2], [4, 6, 6]], np.float32)
-    outputs = [triton.InferRequestedOutput("y", class_count=2)]
+    outputs = [InferRequestedOutput("y", class_count=2)]
 
-    result = server.infer(
-        "identity-FP32", [make_input("x", "FP32", values)], outputs=outputs, headers=headers
-    )
+    result = server.infer("identity-FP32", [make_input("x", "FP32", values)], outputs=outputs)
 
     assert result.as_numpy("y").tolist() == [[b"3.0:1", b"2.0:2"], [b"6.0:1", b"6.0:2"]]
 
 
-def test_priority_and_timeout_and_own_parameters_are_taken(
-    server: Any, headers: dict[str, str]
-) -> None:
+def test_priority_and_timeout_and_own_parameters_are_taken(server: Server) -> None:
     result = server.infer(
         "linear",
         [make_input("x", "FP32", ROWS)],
-        headers=headers,
         priority=1,
         timeout=60_000_000,
         parameters={"routing_key": "customer-17", "trial": True},
@@ -154,26 +134,95 @@ def test_priority_and_timeout_and_own_parameters_are_taken(
     np.testing.assert_array_equal(result.as_numpy("y"), [[6], [15]])
 
 
-def test_a_sequence_is_refused_in_words(server: Any, headers: dict[str, str]) -> None:
+def test_a_sequence_is_refused_in_words(server: Server) -> None:
     with pytest.raises(InferenceServerException, match="not served here: sequences"):
-        server.infer("linear", [make_input("x", "FP32", ROWS)], sequence_id=5, headers=headers)
+        server.infer("linear", [make_input("x", "FP32", ROWS)], sequence_id=5)
 
 
-def test_a_version_answers_at_its_own_address(server: Any, headers: dict[str, str]) -> None:
-    result = server.infer(
-        "linear", [make_input("x", "FP32", ROWS)], model_version="1", headers=headers
-    )
+def test_a_version_answers_at_its_own_address(server: Server) -> None:
+    result = server.infer("linear", [make_input("x", "FP32", ROWS)], model_version="1")
 
     assert result.get_response()["model_version"] == "1"
 
 
 @pytest.mark.parametrize("is_binary", [True, False])
-def test_it_shows_the_sentence_of_a_refusal(
-    server: Any, headers: dict[str, str], is_binary: bool
-) -> None:
+def test_it_shows_the_sentence_of_a_refusal(server: Server, is_binary: bool) -> None:
     given = make_input("x", "FP32", np.array([[99, 0, 0]], np.float32), is_binary=is_binary)
 
     with pytest.raises(InferenceServerException, match=r"range of the contract.*'x', row 0"):
-        server.infer("guarded", [given], headers=headers)
-    with pytest.raises(InferenceServerException, match="Send a valid key"):
         server.infer("guarded", [given])
+    with (
+        server.without_key(),
+        pytest.raises(InferenceServerException, match="Send a valid key"),
+    ):
+        server.infer("guarded", [given])
+
+
+def test_requests_under_way_together_get_their_own_answers(server: Server) -> None:
+    calls = [
+        {
+            "model_name": "linear",
+            "inputs": [make_input("x", "FP32", ROWS + n)],
+            "request_id": str(n),
+        }
+        for n in range(20)
+    ]
+
+    results = server.infer_together(calls)
+
+    for n, result in enumerate(results):
+        assert result.get_response()["id"] == str(n)
+        np.testing.assert_array_equal(result.as_numpy("y"), [[6 + 3 * n], [15 + 3 * n]])
+
+
+def test_a_body_written_ahead_is_sent_and_its_answer_read_later(
+    server: Server, world: World
+) -> None:
+    body, json_size = server.generate_request_body([make_input("x", "FP32", ROWS)])
+
+    with world.client() as client:
+        headers = {"inference-header-content-length": str(json_size)}
+        answer = client.post("/v2/models/linear/infer", content=body, headers=headers)
+
+    length = int(answer.headers["inference-header-content-length"])
+    result: InferResult = server.parse_response_body(answer.content, header_length=length)
+    np.testing.assert_array_equal(result.as_numpy("y"), [[6], [15]])
+
+
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        ("get_system_shared_memory_status", ()),
+        ("register_system_shared_memory", ("region", "/key", 8)),
+        ("unregister_system_shared_memory", ()),
+        ("get_cuda_shared_memory_status", ("region",)),
+        ("register_cuda_shared_memory", ("region", b"handle", 0, 8)),
+        ("unregister_cuda_shared_memory", ("region",)),
+    ],
+)
+def test_memory_is_not_shared_and_the_client_says_so(
+    server: Server, call: str, given: tuple[Any, ...]
+) -> None:
+    with pytest.raises(InferenceServerException, match="nothing at this address"):
+        getattr(server, call)(*given)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_every_call_of_the_client_stands_in_these_tests(flavour: str) -> None:
+    here = Path(__file__).parent
+    text = "".join(path.read_text() for path in here.glob("*triton*.py"))
+    calls = {name for name, _ in inspect.getmembers(FLAVOURS[flavour], inspect.isfunction)} - {
+        "__init__",
+        "__enter__",
+        "__exit__",
+        "__aenter__",
+        "__aexit__",
+        "__del__",
+    }
+
+    missing = {
+        name for name in calls if not name.startswith("_")
+        and f".{name}(" not in text and f'"{name}"' not in text
+    }  # fmt: skip
+
+    assert missing == set()
