@@ -55,31 +55,25 @@ def _count_bad_truths(data: memoryview, spec: TensorSpec, shape: Shape, tally: T
 
 
 def _read_texts(data: memoryview, spec: TensorSpec, shape: Shape, tally: Tally) -> Tensor | None:
-    count = prod(shape)
-    texts = np.empty(count, object)
+    raw, count = bytes(data), prod(shape)
+    texts: list[str] = []
     at = 0
-    for index in range(count):
-        text = _text_at(data, at)
-        if text is None:
-            row = index // prod(shape[1:]) if shape else None
-            tally.add(spec.name, "bad-bytes", "a length and so many bytes of UTF-8", row=row)
-            return None
-        at += _LENGTH.size + text[0]
-        texts[index] = text[1]
-    if at != len(data):
-        tally.add(spec.name, "bad-bytes", f"{count} texts and nothing behind them")
-        return None
-    return texts.reshape(shape)
-
-
-def _text_at(data: memoryview, at: int) -> tuple[int, str] | None:
-    start = at + _LENGTH.size
-    if start > len(data):
-        return None
-    (length,) = _LENGTH.unpack_from(data, at)
-    if start + length > len(data):
-        return None
     try:
-        return length, str(data[start : start + length], "utf-8")
-    except UnicodeDecodeError:
+        for _ in range(count):
+            start = at + _LENGTH.size
+            at = start + _LENGTH.unpack_from(raw, at)[0]
+            if at > len(raw):
+                break
+            texts.append(raw[start:at].decode())
+    except (struct.error, UnicodeDecodeError):
+        at = -1
+    if at != len(raw) or len(texts) != count:
+        # What follows the last text is nobody's; else the text at fault is the one not read.
+        row = len(texts) // prod(shape[1:]) if shape and len(texts) < count else None
+        tally.add(
+            spec.name, "bad-bytes", f"{count} texts of UTF-8, each behind its length", row=row
+        )
         return None
+    tensor = np.empty(count, object)
+    tensor[:] = texts
+    return tensor.reshape(shape)
