@@ -40,16 +40,8 @@ class _BareRequest(Struct):
 
 def main() -> None:
     """Print the costs."""
-    print(f"{'us per body':28}{'':8}" + "".join(f"{f'{rows}x{COLUMNS}':>10}" for rows in ROWS))
-    for name, make in (
-        ("JSON in, bare", _bare),
-        ("JSON in", _json_in),
-        ("binary in, aligned", _binary_in_aligned),
-        ("binary in, misaligned", _binary_in_misaligned),
-        ("classifier's answer, JSON", _json_out),
-        ("classifier's answer, binary", _binary_out),
-        ("canonical form", _canonical),
-    ):
+    print(f"{'us per body':36}" + "".join(f"{f'{rows}x{COLUMNS}':>10}" for rows in ROWS))
+    for name, make in CASES.items():
         costs = "".join(f"{_least_us(make(rows)):10.2f}" for rows in ROWS)
         print(f"{name:36}{costs}", flush=True)
 
@@ -157,6 +149,16 @@ def _canonical(rows: int) -> Callable[[], object]:
     tensors = {"X": np.array(_values(rows), np.float32).reshape(rows, COLUMNS)}
     return lambda: encode_tensors(tensors)
 
+
+CASES: dict[str, Callable[[int], Callable[[], object]]] = {
+    "JSON in, bare": _bare,
+    "JSON in": _json_in,
+    "binary in, aligned": _binary_in_aligned,
+    "binary in, misaligned": _binary_in_misaligned,
+    "classifier's answer, JSON": _json_out,
+    "classifier's answer, binary": _binary_out,
+    "canonical form": _canonical,
+}
 
 if __name__ == "__main__":
     main()
