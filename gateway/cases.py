@@ -10,7 +10,14 @@ from msgspec import Struct
 
 from gateway.batching import Run
 from gateway.contract import Findings
-from gateway.errors import Forbidden, GatewayError, InputNotAccepted, NotServed, Unforeseen
+from gateway.errors import (
+    Forbidden,
+    GatewayError,
+    InputNotAccepted,
+    NotServed,
+    TooLate,
+    Unforeseen,
+)
 from gateway.logs import logger
 from gateway.protocol.messages import Encoded, InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label
@@ -22,16 +29,18 @@ from registry.records import AuditRecord, Key, Kind, Lane, Outcome
 from registry.session import runtime_id
 from registry.tensors import Tensor, encode_tensors
 
+# The rank of a request without a priority: all that have one go before it.
+LEAST_URGENT = 1 << 32
+_NOTHING = Encoded(b"")
 # Faults that the caller can mend; every other one is the gateway's or the model's.
-_CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted)
+_CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted, TooLate)
 
 
 class Call(Struct, frozen=True, kw_only=True):
     """One inference request as a transport hands it over.
 
-    `credential` is what `gateway.security.read_credential` made of the header. `header_length` is
-    how much of the unpacked body is JSON, all where it is None. `encoding` is how the body is
-    packed, one of `gateway.protocol.compression.ENCODINGS`; None where it is not.
+    `header_length` is that of the JSON before binary tensors, `encoding` how the body is packed,
+    `credential` is what `gateway.security.read_credential` made of the header.
     """
 
     model: str
@@ -40,7 +49,7 @@ class Call(Struct, frozen=True, kw_only=True):
     credential: bytes | None
     source: str | None
     header_length: int | None = None
-    encoding: str | None = None
+    encoding: str = "identity"
 
 
 class Answer(Struct, frozen=True):
@@ -93,7 +102,7 @@ class Case:
         self.request: InferRequest | None = None
         self.findings = Findings.NONE
         self.run: Run | None = None
-        self.encoded = Encoded(b"")
+        self.encoded = _NOTHING
         self.refusal: Refusal | None = None
         self.outcome: Outcome | None = None
 
@@ -102,6 +111,18 @@ class Case:
         """The inputs of a request that could be read."""
         assert self.request is not None
         return self.request.tensors
+
+    @property
+    def urgency(self) -> int:
+        """Rank the case among those that wait: the least goes first."""
+        priority = 0 if self.request is None else self.request.priority
+        return min(priority or LEAST_URGENT, LEAST_URGENT)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the caller has said that an answer is of no use any more."""
+        timeout_us = None if self.request is None else self.request.timeout_us
+        return timeout_us is not None and time.perf_counter() - self.started > timeout_us / 1e6
 
     @property
     def outputs(self) -> dict[str, Tensor]:

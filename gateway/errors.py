@@ -15,6 +15,7 @@
     ├── UnsupportedEncoding a body in a form that is not read
     ├── Overloaded          more requests than the worker takes on
     ├── QueueTooLong        more work before a long run than its caller should wait for
+    ├── TooLate             the caller's own timeout passed while the request waited
     ├── InputNotAccepted    the model itself refused the input
     ├── RunFailed           the model failed
     ├── RunTimeout          the model ran too long
@@ -140,6 +141,13 @@ class QueueTooLong(GatewayError):
         super().__init__(
             f"This run would wait longer than {longest_wait_s:g} s for a thread; try again later."
         )
+
+
+class TooLate(GatewayError):
+    slug = "too-late"
+
+    def __init__(self) -> None:
+        super().__init__("The request waited longer than its parameter `timeout` allows.")
 
 
 class InputNotAccepted(GatewayError):

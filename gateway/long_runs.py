@@ -9,7 +9,7 @@ from itertools import count
 
 from gateway.batching import Run
 from gateway.cases import Case
-from gateway.errors import QueueTooLong
+from gateway.errors import QueueTooLong, TooLate
 from registry.tensors import Tensor
 
 Done = Callable[[Case], None]
@@ -26,7 +26,7 @@ class LongRuns:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="run")
         self._threads = self._free = threads
         self._longest_wait_s = longest_wait_s
-        self._queue: list[tuple[int, float, Case, Done]] = []
+        self._queue: list[tuple[int, int, float, Case, Done]] = []
         self._order = count()
         self._queued_us = 0.0
 
@@ -44,7 +44,7 @@ class LongRuns:
         assert case.served is not None
         assert case.request is not None
         predicted_us = case.served.runner.predicted_us(case.request.rows)
-        heappush(self._queue, (next(self._order), predicted_us, case, done))
+        heappush(self._queue, (case.urgency, next(self._order), predicted_us, case, done))
         self._queued_us += predicted_us
         self._start_next()
 
@@ -53,10 +53,14 @@ class LongRuns:
 
     def _start_next(self) -> None:
         while self._free and self._queue:
-            _, predicted_us, case, done = heappop(self._queue)
+            _, _, predicted_us, case, done = heappop(self._queue)
             self._queued_us -= predicted_us
             assert case.served is not None
             assert case.request is not None
+            if case.is_late:
+                case.fail(TooLate())
+                done(case)
+                continue
             self._free -= 1
             run = asyncio.get_running_loop().run_in_executor(
                 self._executor, case.served.runner.compute, case.tensors, case.request.rows

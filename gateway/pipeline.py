@@ -8,9 +8,10 @@ counted and logged instead of recorded: whoever has no key must not be able to f
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from operator import attrgetter
 
 from gateway.batching import join, run_batch, split_turn
-from gateway.cases import Answer, Call, Case, Denial, Reply
+from gateway.cases import LEAST_URGENT, Answer, Call, Case, Denial, Reply
 from gateway.errors import Overloaded, Unauthenticated
 from gateway.journal import Journal
 from gateway.long_runs import LongRuns
@@ -87,13 +88,32 @@ class Pipeline:
         cases, self._turn = self._turn, []
         roster = self._roster()
         for case in cases:
-            _read(case, roster, self._body_limit)
+            self._read(case, roster)
         for served, own in _by_version(cases):
             for batch in split_turn(_rows(own), served.runner):
                 self._answer(served, own[batch])
         for case in cases:
             if case.outcome is not None:
                 self._record(case)
+
+    def _read(self, case: Case, roster: Roster) -> None:
+        """Choose the version that a case meets, and read its request by its signature."""
+        call = case.call
+        try:
+            authorise(case.key, _INVOKERS)
+            case.served, case.lane = roster.choose(call.model, call.version)
+            body = decompress(call.body, call.encoding, self._body_limit)
+            if isinstance(body, Refusal):
+                case.refuse(body)
+                return
+            request = case.served.reader.decode(body, call.header_length)
+        except Exception as fault:  # noqa: BLE001 - the case's own end, and no other's
+            case.fail(fault)
+            return
+        if isinstance(request, Refusal):
+            case.refuse(request)
+        else:
+            case.request = request
 
     def _answer(self, served: ServedVersion, cases: list[Case]) -> None:
         """Check and run the cases of a batch; a long one goes on in a thread."""
@@ -120,36 +140,16 @@ class Pipeline:
         case.reply(case.result() if error is None else error)
 
 
-def _read(case: Case, roster: Roster, body_limit: int) -> None:
-    """Choose the version that a case meets, and read its request by that version's signature."""
-    call = case.call
-    try:
-        authorise(case.key, _INVOKERS)
-        case.served, case.lane = roster.choose(call.model, call.version)
-        body: bytes | Refusal = call.body
-        if call.encoding is not None:
-            body = decompress(call.body, call.encoding, body_limit)
-        request = (
-            body
-            if isinstance(body, Refusal)
-            else case.served.reader.decode(body, call.header_length)
-        )
-    except Exception as fault:  # noqa: BLE001 - the case's own end, and no other's
-        case.fail(fault)
-        return
-    if isinstance(request, Refusal):
-        case.refuse(request)
-    else:
-        case.request = request
-
-
 def _by_version(cases: Iterable[Case]) -> Iterable[tuple[ServedVersion, list[Case]]]:
-    """Gather the cases that can be read by the version they meet, in the order they came."""
+    """Gather the cases that could be read by the version they meet, the most urgent first."""
     gathered: dict[int, tuple[ServedVersion, list[Case]]] = {}
     for case in cases:
         served = case.served
         if served is not None and case.outcome is None:
             gathered.setdefault(id(served), (served, []))[1].append(case)
+    for _, own in gathered.values():
+        if any(case.urgency < LEAST_URGENT for case in own):
+            own.sort(key=attrgetter("urgency"))
     return gathered.values()
 
 

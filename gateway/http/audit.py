@@ -97,13 +97,13 @@ def show_payload(trail: NamedDependency[AuditTrail], record_id: RecordId) -> Pay
         record_id=record.id,
         committed=_is_committed(record, payload),
         salt=payload.salt.hex(),
-        inputs=_json_tensors(payload.input or b""),
-        outputs=_json_tensors(payload.output or b""),
+        inputs=_json_tensors(payload.input),
+        outputs=_json_tensors(payload.output),
     )
 
 
-def _json_tensors(data: bytes) -> list[JsonTensor]:
-    return [json_tensor(name, tensor) for name, tensor in decode_tensors(data).items()]
+def _json_tensors(data: bytes | None) -> list[JsonTensor]:
+    return [json_tensor(name, tensor) for name, tensor in decode_tensors(data or b"").items()]
 
 
 def _is_committed(record: AuditRecord, payload: Payload) -> bool | None:

@@ -52,6 +52,7 @@ STATUSES: dict[str, int] = {
     "overloaded": 503,
     "store-incompatible": 503,
     "store-unavailable": 503,
+    "too-late": 503,
 }
 _TITLES = {
     400: "Bad request",

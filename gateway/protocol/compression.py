@@ -6,28 +6,31 @@
 import re
 import zlib
 
-from gateway.errors import BodyTooLarge
+from gateway.errors import BodyTooLarge, UnsupportedEncoding
 from gateway.protocol.refusal import Refusal, refuse
 
 _WINDOWS = {"gzip": 31, "deflate": 15}  # how zlib is told the format
-ENCODINGS = frozenset(_WINDOWS)
 # The event loop waits for it, so the fastest.
 _LEVEL = 1
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes | Refusal:
-    """Unpack a body of one of ENCODINGS; no more than `limit` bytes are held of a larger one.
+    """Unpack a body of at most `limit` bytes; no more than that is ever held of a larger one.
 
     Refuses what is cut off, what follows the end, and more than one member.
     """
-    unpacking = zlib.decompressobj(_WINDOWS[encoding])
+    if encoding == "identity":
+        return body
+    window = _WINDOWS.get(encoding)
+    if window is None:
+        return _refusal_of(UnsupportedEncoding())
+    unpacking = zlib.decompressobj(window)
     try:
         unpacked = unpacking.decompress(body, limit + 1)
     except zlib.error:
         return refuse("malformed-encoding")
     if len(unpacked) > limit:
-        fault = BodyTooLarge(limit)
-        return Refusal(fault.slug, str(fault))
+        return _refusal_of(BodyTooLarge(limit))
     if not unpacking.eof or unpacking.unused_data:
         return refuse("malformed-encoding")
     return unpacked
@@ -51,3 +54,7 @@ def choose_encoding(accepted: str | None) -> str | None:
         if name.strip() in _WINDOWS and not is_refused:
             return name.strip()
     return None
+
+
+def _refusal_of(fault: BodyTooLarge | UnsupportedEncoding) -> Refusal:
+    return Refusal(fault.slug, str(fault))

@@ -103,6 +103,12 @@ def test_one_format_does_not_pass_for_the_other() -> None:
         assert decompress(body, encoding, LIMIT) == refuse("malformed-encoding")
 
 
+def test_identity_is_no_packing_and_others_are_not_served() -> None:
+    assert decompress(b"body", "identity", LIMIT) == b"body"
+    for encoding in ("br", "zstd", "x-gzip", "gzip, gzip", ""):
+        assert code_of(decompress(b"body", encoding, LIMIT)) == "unsupported-encoding"
+
+
 @pytest.mark.parametrize(
     ("accepted", "chosen"),
     [
