@@ -28,7 +28,7 @@ def read_bytes(data: memoryview, spec: TensorSpec, shape: Shape, tally: Tally) -
     if tensor is None:
         size = prod(shape) * NUMPY_TYPES[spec.datatype].itemsize
         if len(data) == size:
-            _count_bad_truths(data, spec, shape, tally)
+            _count_bad_truth(data, spec, shape, tally)
         else:
             tally.add(spec.name, "bad-binary-size", f"{size} bytes")
     return tensor
@@ -45,13 +45,13 @@ def read_numbers(data: memoryview, datatype: Datatype, shape: Shape) -> Tensor |
     return tensor if tensor.flags.aligned else tensor.copy()
 
 
-def _count_bad_truths(data: memoryview, spec: TensorSpec, shape: Shape, tally: Tally) -> None:
-    per_row = prod(shape[1:])
+def _count_bad_truth(data: memoryview, spec: TensorSpec, shape: Shape, tally: Tally) -> None:
+    """Count the first byte that is neither 0 nor 1; the others are as many as a caller likes."""
+    index = int(np.argmax(np.frombuffer(data, _BYTE) > 1))
     width = shape[-1] if len(shape) > 1 else 1
-    for index in np.flatnonzero(np.frombuffer(data, _BYTE) > 1).tolist():
-        row = index // per_row if shape else None
-        column = index % width if width > 1 else None
-        tally.add(spec.name, "dtype-mismatch", "a byte 0 or 1", row=row, column=column)
+    row = index // prod(shape[1:]) if shape else None
+    column = index % width if width > 1 else None
+    tally.add(spec.name, "dtype-mismatch", "a byte 0 or 1", row=row, column=column)
 
 
 def _read_texts(data: memoryview, spec: TensorSpec, shape: Shape, tally: Tally) -> Tensor | None:
