@@ -1,7 +1,6 @@
 """Names of models and versions that are none, and bodies in forms that are not what they say."""
 
 import gzip
-import struct
 import zlib
 from typing import Any
 
@@ -53,25 +52,23 @@ NAMES = [
 def _binary(
     row: int,
     name: str,
-    data: bytes,
     code: str,
-    *,
-    length: int | None = None,
+    data: bytes = bytes(12),
     model: bytes = b"linear",
-    more: dict[str, Any] | None = None,
     **members: Any,
 ) -> Hostile:
-    """Send one input as bytes; `length` is what the header says, if not the truth."""
+    """Send one input as bytes behind the JSON, as `members` change what is said of it."""
     given = make_input(**{"parameters": {"binary_data_size": len(data)}, **members})
-    del given["data"]
-    message = make_body(given, **(more or {}))
-    header = _BINARY % (len(message) if length is None else length)
-    raw = post(message + data, header, path=INFER % model)
+    if "data" not in members:
+        del given["data"]
+    message = make_body(given)
+    raw = post(message + data, _BINARY % len(message), path=INFER % model)
     return Hostile(row, name, raw, code=code, is_recorded=True)
 
 
-def _texts(name: str, data: bytes, shape: list[int], code: str = "bad-bytes") -> Hostile:
-    return _binary(26, name, data, code, model=b"identity-BYTES", shape=shape, datatype="BYTES")
+def _texts(name: str, data: bytes, count: int = 1) -> Hostile:
+    shape = [count, 1]
+    return _binary(26, name, "bad-bytes", data, b"identity-BYTES", shape=shape, datatype="BYTES")
 
 
 def _header(value: bytes, code: str = "bad-binary-header") -> Hostile:
@@ -79,33 +76,45 @@ def _header(value: bytes, code: str = "bad-binary-header") -> Hostile:
     return Hostile(28, f"the length {value[:12].decode()}", raw, code=code, is_recorded=True)
 
 
-def _size(name: str, size: Any, data: bytes, code: str = "bad-binary-size") -> Hostile:
-    return _binary(29, name, data, code, parameters={"binary_data_size": size})
+def _raw(name: str, data: bytes, code: str, model: bytes = b"linear") -> Hostile:
+    raw = post(data, _BINARY % 0, path=INFER % model)
+    return Hostile(28, name, raw, code=code, is_recorded=True)
 
 
-_TWELVE = bytes(12)
+def _sized(size: Any) -> dict[str, Any]:
+    return {"parameters": {"binary_data_size": size}}
+
+
 BINARY = [
-    _texts("a length past the end", struct.pack("<I", 4) + b"abc", [1, 1]),
-    _texts("the longest length", b"\xff\xff\xff\xff" + b"abc", [1, 1]),
-    _texts("a negative length", struct.pack("<i", -1), [1, 1]),
-    _texts("half a length", b"\x01\x00", [1, 1]),
-    _texts("a text too few", struct.pack("<I", 1) + b"a", [2, 1]),
-    _texts("a text too many", (struct.pack("<I", 1) + b"a") * 3, [2, 1]),
-    _texts("no UTF-8", struct.pack("<I", 1) + b"\xff", [1, 1]),
+    _binary(6, "a byte of 2 for BOOL", "dtype-mismatch", b"\0\2", b"identity-BOOL", shape=[1, 2],
+            datatype="BOOL"),
+    _binary(14, "bytes that wrap 64 bits", "shape-too-large", shape=[2**60 + 2, 3]),
+    _binary(18, "bytes of another datatype", "dtype-mismatch", datatype="INT32"),
+    _texts("a length past the end", b"\4\0\0\0abc"),
+    _texts("the longest length", b"\xff\xff\xff\xffabc"),
+    _texts("half a length", b"\1\0"),
+    _texts("a text too few", b"\1\0\0\0a", 2),
+    _texts("a text too many", b"\0\0\0\0\0\0\0\0"),
+    _texts("no UTF-8", b"\1\0\0\0\xff"),
+    _binary(27, "ten million texts in no bytes", "too-many-elements", b"", b"identity-BYTES",
+            shape=[10_000_000, 1], datatype="BYTES"),
     *(_header(value) for value in
-      (b"99999999999", b"-1", b"abc", b"+3", b"1.5", b"9" * 5000, b"", b"%d" % (len(FINE) + 1))),
+      (b"99999999999", b"-1", b"abc", b"+3", b"1.5", b"0x10", b"9" * 5000, b"",
+       b"%d" % (len(FINE) + 1))),
     _header(b"%d" % (len(FINE) - 1), "malformed-json"),
+    _header(b"20", "malformed-json"),
     _header(b"0", "bad-binary-size"),
-    Hostile(28, "raw bytes for two inputs",
-            post(_TWELVE, _BINARY % 0, path=INFER % b"two"), code="not-raw", is_recorded=True),
-    _binary(28, "bytes without a header's worth of JSON", _TWELVE, "malformed-json", length=10),
-    _size("more than there is", 16, _TWELVE),
-    _size("less than there is", 8, _TWELVE),
-    _size("a negative size", -1, _TWELVE),
-    _size("a size as text", "12", _TWELVE),
-    _size("a huge size", 2**63, _TWELVE),
-    _binary(29, "a size that is not the shape's", bytes(16), "bad-binary-size"),
-    _binary(29, "bytes for none", _TWELVE, "bad-binary-size", shape=[2, 3]),
+    Hostile(28, "a size and no header", post(make_body(make_input(**_sized(12)))),
+            code="bad-binary-header", is_recorded=True),
+    _raw("raw bytes for two inputs", bytes(12), "not-raw", b"two"),
+    _raw("raw bytes of two rows", bytes(24), "bad-binary-size"),
+    *(_binary(29, f"the size {size}", "bad-binary-size", **_sized(size))
+      for size in (8, 11, 13, 16, 0, -1, 2**31, 2**63, 2**64, 12.0, "12", None, True, [12])),
+    _binary(29, "a body cut off", "bad-binary-size", bytes(11), **_sized(12)),
+    _binary(29, "bytes left over", "bad-binary-size", bytes(13), **_sized(12)),
+    _binary(29, "data and a size", "bad-binary-size", data=[1, 2, 3]),
+    _binary(29, "a size that is not the shape's", "bad-binary-size", bytes(16)),
+    _binary(29, "a shape that is larger", "bad-binary-size", shape=[2, 3]),
 ]  # fmt: skip
 
 
