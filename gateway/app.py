@@ -10,13 +10,14 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
 
 import gateway
-from gateway.http import admin, audit, health, keys
+from gateway.http import admin, audit, health, keys, metrics, statistics
 from gateway.http.access import check_access
 from gateway.http.bodies import in_time
 from gateway.http.docs import Documentation
 from gateway.http.inference import INFER_PATH, InferenceEndpoint
 from gateway.http.problems import answer_error
 from gateway.loader import Loader
+from gateway.metrics import Meter
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
 from registry.audit.query import AuditTrail
@@ -44,6 +45,10 @@ HANDLERS = (
     audit.find_records,
     audit.show_record,
     audit.show_payload,
+    metrics.show_metrics,
+    statistics.count_all,
+    statistics.count_model,
+    statistics.count_version,
 )
 
 
@@ -73,6 +78,7 @@ def build_application(
     registry: Registry,
     loader: Loader,
     pipeline: Pipeline,
+    meter: Meter,
     trail: AuditTrail,
 ) -> Application:
     """Put the parts of one worker together."""
@@ -88,6 +94,7 @@ def build_application(
             "registry": _provide(registry),
             "loader": _provide(loader),
             "trail": _provide(trail),
+            "meter": _provide(meter),
         },
         state=State({"loader": loader}),
         request_max_body_size=settings.upload_limit,

@@ -5,6 +5,7 @@ nothing. Only versions whose self-test showed that the size of a batch changes n
 """
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,17 +16,32 @@ from registry.tensors import Tensor
 
 
 class Run(Struct, frozen=True):
-    """The outputs of one request, the rows that ran together, and where its own began."""
+    """The outputs of one request, the rows that ran together, and where its own began.
+
+    `requests` ran together; `queue_ns` is the time this one waited, `compute_ns` that of the run.
+    """
 
     outputs: dict[str, Tensor]
     batch: int
     batch_row: int
+    requests: int
+    queue_ns: int
+    compute_ns: int
 
 
 class _Request(Struct, frozen=True):
     tensors: Mapping[str, Tensor]
     rows: int
-    done: asyncio.Future[tuple[list[Tensor], int, int]]
+    done: asyncio.Future["_Ran"]
+
+
+class _Ran(Struct, frozen=True):
+    values: list[Tensor]
+    batch: int
+    batch_row: int
+    requests: int
+    started_ns: int
+    ended_ns: int
 
 
 class Batcher:
@@ -42,17 +58,23 @@ class Batcher:
 
         Raises InputNotAccepted, RunFailed and RunTimeout.
         """
+        asked_ns = time.perf_counter_ns()
         if self._runner.is_batchable and self._runner.is_short(rows):
-            values, batch, batch_row = await self._join(tensors, rows)
+            ran = await self._join(tensors, rows)
         else:
-            values, batch, batch_row = await self._runner.run(tensors, rows), rows, 0
-        answers = dict(zip(self._runner.outputs, values, strict=True))
-        chosen = answers if outputs is None else {name: answers[name] for name in outputs}
-        return Run(chosen, batch, batch_row)
+            values = await self._runner.run(tensors, rows)
+            ran = _Ran(values, rows, 0, 1, asked_ns, time.perf_counter_ns())
+        answers = dict(zip(self._runner.outputs, ran.values, strict=True))
+        return Run(
+            outputs=answers if outputs is None else {name: answers[name] for name in outputs},
+            batch=ran.batch,
+            batch_row=ran.batch_row,
+            requests=ran.requests,
+            queue_ns=ran.started_ns - asked_ns,
+            compute_ns=ran.ended_ns - ran.started_ns,
+        )
 
-    async def _join(
-        self, tensors: Mapping[str, Tensor], rows: int
-    ) -> tuple[list[Tensor], int, int]:
+    async def _join(self, tensors: Mapping[str, Tensor], rows: int) -> _Ran:
         loop = asyncio.get_running_loop()
         request = _Request(tensors, rows, loop.create_future())
         self._turn.append(request)
@@ -76,6 +98,7 @@ class Batcher:
             self._run_batch(batch, rows)
 
     def _run_batch(self, batch: list[_Request], rows: int) -> None:
+        started_ns = time.perf_counter_ns()
         try:
             values = self._runner.compute(_joined(batch), rows)
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
@@ -89,11 +112,12 @@ class Batcher:
             # The model dropped or added rows, so nobody can say whose these are.
             self._run_alone(batch)
             return
+        ended_ns = time.perf_counter_ns()
         start = 0
         for request in batch:
             end = start + request.rows
             own = values if len(batch) == 1 else [value[start:end] for value in values]
-            request.done.set_result((own, rows, start))
+            request.done.set_result(_Ran(own, rows, start, len(batch), started_ns, ended_ns))
             start = end
 
     def _run_alone(self, batch: list[_Request]) -> None:

@@ -23,6 +23,7 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.journal import ENTRY_BYTES, Journal
+from gateway.metrics import Metrics
 from gateway.protocol.json_form import decode_request, encode_response
 from gateway.protocol.messages import InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label, refuse_for
@@ -37,7 +38,7 @@ from registry.entry import (
     new_salt,
     now_ns,
 )
-from registry.errors import clip
+from registry.errors import RegistryError, clip
 from registry.records import AuditRecord, Key, Kind, Lane, Outcome
 from registry.session import runtime_id
 from registry.tensors import encode_tensors
@@ -100,12 +101,20 @@ class Pipeline:
     """Answers inference calls from the roster, each with a durable record."""
 
     def __init__(
-        self, *, roster: Callable[[], Roster], journal: Journal, in_flight_limit: int
+        self,
+        *,
+        roster: Callable[[], Roster],
+        journal: Journal,
+        metrics: Metrics,
+        in_flight_limit: int,
     ) -> None:
         self._roster = roster
         self._journal = journal
+        self._metrics = metrics
         self._limit = in_flight_limit
         self._in_flight = 0
+        metrics.gauge("in_flight", lambda: self._in_flight)
+        metrics.gauge("in_flight_limit", lambda: self._limit)
 
     async def infer(self, call: Call) -> Answer | Denial:
         """Answer a call, or say why not; its record is on disk when this returns.
@@ -113,6 +122,13 @@ class Pipeline:
         Raises Unauthenticated, Overloaded, and JournalUnavailable or JournalBroken where no record
         could be made durable: then nothing is answered.
         """
+        try:
+            return await self._infer(call)
+        except (GatewayError, RegistryError) as fault:
+            self._metrics.unmet.fail(fault.slug)
+            raise
+
+    async def _infer(self, call: Call) -> Answer | Denial:
         started = time.perf_counter()
         roster = self._roster()
         key = authenticate(roster.keyring, call.authorization)
@@ -125,9 +141,29 @@ class Pipeline:
             record_id = await self._record(case, refusal, outcome, started)
         finally:
             self._in_flight -= 1
+        encoding = time.perf_counter()
+        body = b"" if refusal is not None else _encode(case, record_id)
+        self._count(case, refusal, started, encoding)
+        return Answer(record_id, body) if refusal is None else Denial(record_id, refusal)
+
+    def _count(self, case: _Case, refusal: Refusal | None, started: float, encoding: float) -> None:
+        served, lane, run = case.served, case.lane, case.run
+        ended = time.perf_counter()
+        series = self._metrics.unmet
+        if served is not None and lane is not None:
+            series = self._metrics.series(served.model, served.number, lane)
         if refusal is not None:
-            return Denial(record_id, refusal)
-        return Answer(record_id, _encode(case, record_id))
+            series.fail(refusal.code, int((ended - started) * 1e9))
+        elif run is not None and case.request is not None:
+            series.observe(
+                latency_ns=int((ended - started) * 1e9),
+                queue_ns=run.queue_ns,
+                compute_ns=run.compute_ns,
+                encode_ns=int((ended - encoding) * 1e9),
+                rows=case.request.rows,
+            )
+            if run.batch_row == 0:  # of all that ran together, this one counts the run
+                self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
 
     async def _decide(self, case: _Case, roster: Roster) -> tuple[Refusal | None, Outcome]:
         try:

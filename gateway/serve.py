@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.logs import logger
+from gateway.metrics import Slots
 from gateway.settings import Settings, write_settings
 from registry.errors import Conflict, StoreUnavailable
 from registry.store import Store, open_store
@@ -45,14 +46,16 @@ class Supervisor:
         listener, pipe = self._listener.fileno(), self._pipe
         controller = asyncio.create_task(self._keep("controller", "gateway.controller", pipe))
         workers = [
-            asyncio.create_task(self._keep(f"worker {n}", "gateway.worker", listener, pipe))
+            asyncio.create_task(self._keep(f"worker {n}", "gateway.worker", listener, pipe, slot=n))
             for n in range(self._settings.workers)
         ]
         await self._stopping.wait()
         await self._end("worker", workers)
         await self._end("controller", [controller])
 
-    async def _keep(self, name: str, module: str, *descriptors: int) -> None:
+    async def _keep(
+        self, name: str, module: str, *descriptors: int, slot: int | None = None
+    ) -> None:
         delay_s = _RESTART_S
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -62,6 +65,7 @@ class Supervisor:
                 module,
                 write_settings(self._settings),
                 *map(str, descriptors),
+                *([] if slot is None else [str(slot)]),
                 pass_fds=descriptors,
             )
             self._children[name] = process
@@ -104,6 +108,7 @@ def serve(settings: Settings) -> None:
     settings.journal_dir.mkdir(mode=0o700, exist_ok=True)
     with _sole_server(settings):
         store.clear_workers()
+        Slots(settings.metrics_dir).clear()
         with _listen(settings) as listener:
             logger.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             asyncio.run(Supervisor(settings, store, listener).run())

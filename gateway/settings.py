@@ -32,6 +32,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.data_dir / "artifacts"
 
     @property
+    def metrics_dir(self) -> Path:
+        return self.data_dir / "metrics"
+
+    @property
     def journal_dir(self) -> Path:
         return self.data_dir / "journal"
 

@@ -16,6 +16,8 @@ from gateway.app import Application, build_application
 from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.logs import configure_logs, logger
+from gateway.metrics import Meter, Metrics, Slots
+from gateway.metrics.counters import resident_bytes
 from gateway.pipeline import Pipeline
 from gateway.runtime import Watchdog
 from gateway.settings import Settings, read_settings
@@ -32,14 +34,22 @@ _COLLECT_AFTER = 20_000
 _IDLE_S = 75
 
 
-async def run_worker(settings: Settings, listener: socket.socket, parent: int) -> None:
-    """Serve from an open listener until told to stop, or until the pipe `parent` closes."""
+async def run_worker(settings: Settings, listener: socket.socket, parent: int, slot: int) -> None:
+    """Serve from an open listener until told to stop, or until the pipe `parent` closes.
+
+    The worker takes over the counts of the one that had its slot before.
+    """
     name = f"worker-{uuid4().hex[:8]}"
     store = open_store(settings.data_dir)
     registry = Registry(store, Artifacts(settings.artifacts_dir))
     watchdog = Watchdog(settings.run_deadline_s)
     executor = ThreadPoolExecutor(_RUN_THREADS, thread_name_prefix="run")
-    journal = Journal(settings.journal_dir, on_broken=_end_at_once)
+    slots = Slots(settings.metrics_dir)
+    metrics = Metrics(slot, slots.read(slot))
+    journal = Journal(settings.journal_dir, on_broken=_end_at_once, on_commit=metrics.commit)
+    metrics.gauge("journal_waiting", lambda: journal.waiting)
+    metrics.gauge("resident_bytes", resident_bytes)
+    meter = Meter(metrics, slots, slot)
     loader = Loader(
         worker=name,
         registry=registry,
@@ -49,25 +59,31 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int) -
     )
     await loader.load()
     pipeline = Pipeline(
-        roster=lambda: loader.roster, journal=journal, in_flight_limit=settings.in_flight_limit
+        roster=lambda: loader.roster,
+        journal=journal,
+        metrics=metrics,
+        in_flight_limit=settings.in_flight_limit,
     )
     application = build_application(
         settings=settings,
         registry=registry,
         loader=loader,
         pipeline=pipeline,
+        meter=meter,
         trail=AuditTrail(store, settings.journal_dir),
     )
     server = uvicorn.Server(_uvicorn_config(application, settings))
     _settle_memory()
-    following = asyncio.create_task(loader.follow())
+    tasks = [asyncio.create_task(loop) for loop in (loader.follow(), meter.follow())]
     _stop_with_parent(server, parent)
     logger.info("worker_ready", worker=name, generation=loader.roster.generation)
     try:
         await server.serve([listener])
     finally:
-        following.cancel()
+        for task in tasks:
+            task.cancel()
         await journal.close()
+        await meter.write()
         executor.shutdown()
         watchdog.close()
         store.close()
@@ -117,7 +133,7 @@ def _stop_with_parent(server: uvicorn.Server, parent: int) -> None:
 
 
 def main() -> None:
-    """Run a worker from its command line: settings, listener and pipe as the supervisor gives."""
+    """Run a worker from its command line, which the supervisor writes."""
     settings = read_settings(sys.argv[1])
     configure_logs("worker")
     # uvicorn raises the signal that stopped it once more when it is done; what is left to close
@@ -125,7 +141,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     with socket.socket(fileno=int(sys.argv[2])) as listener:
-        uvloop.run(run_worker(settings, listener, int(sys.argv[3])))
+        uvloop.run(run_worker(settings, listener, int(sys.argv[3]), int(sys.argv[4])))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.errors import Overloaded, Unauthenticated
 from gateway.journal import Journal
+from gateway.metrics import Metrics, SeriesCounts
 from gateway.pipeline import Answer, Call, Denial, Pipeline
 from gateway.security import Role
 from registry.audit.query import AuditTrail
@@ -42,9 +43,15 @@ class Bench:
     """A pipeline over a real journal and roster, with the means to look at both."""
 
     def __init__(
-        self, registry: Registry, journal: HeldJournal, pipeline: Pipeline, directory: Path
+        self,
+        registry: Registry,
+        journal: HeldJournal,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        directory: Path,
     ):
         self.journal = journal
+        self.metrics = metrics
         self.pipeline = pipeline
         self.trail = AuditTrail(registry.store, directory)
         self.token = add_key(registry, Role.INVOKER)
@@ -61,6 +68,10 @@ class Bench:
             source="127.0.0.1",
         )
         return asyncio.create_task(self.pipeline.infer(call))
+
+    def counts(self) -> dict[tuple[str, int | None, str], SeriesCounts]:
+        """Return the series of what was called, by model, version and lane."""
+        return {(one.model, one.version, one.lane): one for one in self.metrics.counts().series}
 
     def records(self) -> list[AuditRecord]:
         return [found.record for found in self.trail.find(RecordFilter(kind="inference")).records]
@@ -86,8 +97,11 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
     async def run(scenario: Scenario, *, is_open: bool) -> None:
         with make_loader(served, deadline_s=0.2) as loader:
             journal = HeldJournal(tmp_path, on_broken=lambda _: None)
-            pipeline = Pipeline(roster=lambda: loader.roster, journal=journal, in_flight_limit=2)
-            bench = Bench(served, journal, pipeline, tmp_path)
+            metrics = Metrics()
+            pipeline = Pipeline(
+                roster=lambda: loader.roster, journal=journal, metrics=metrics, in_flight_limit=2
+            )
+            bench = Bench(served, journal, pipeline, metrics, tmp_path)
             await loader.load()
             if is_open:
                 journal.may_commit.set()
@@ -238,3 +252,40 @@ def test_what_no_record_can_keep_is_refused(
         assert (record.input is not None, record.output) == (has_input, None)
 
     play(scenario)
+
+
+def test_answers_and_errors_are_counted_where_they_belong(play: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.infer()
+        await bench.infer()
+        await bench.infer(b"{")
+        for name in ("none", "other"):
+            await bench.infer(model=name)
+        with pytest.raises(Unauthenticated):
+            await bench.infer(token="gw_unknown")
+        bench.journal.fault = JournalUnavailable("full")
+        with pytest.raises(JournalUnavailable):
+            await bench.infer()
+
+        counts = bench.counts()
+        assert set(counts) == {("", None, ""), ("linear", 1, "champion")}
+        served, unmet = counts["linear", 1, "champion"], counts["", None, ""]
+        assert (sum(served.latency.counts), served.rows, sum(served.runs.counts)) == (2, 2, 2)
+        assert served.latency.total >= served.compute.total > 0
+        assert served.errors == {"malformed-json": 1}
+        assert unmet.errors == {"not-found": 2, "unauthenticated": 1, "journal-unavailable": 1}
+
+    play(scenario)
+
+
+def test_the_calls_under_way_are_a_gauge(play: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        call = bench.infer()
+        await turns()
+        gauges = bench.metrics.snapshot().vitals.gauges
+        assert (gauges["in_flight"], gauges["in_flight_limit"]) == (1, 2)
+        bench.journal.may_commit.set()
+        await call
+        assert bench.metrics.snapshot().vitals.gauges["in_flight"] == 0
+
+    play(scenario, is_open=False)

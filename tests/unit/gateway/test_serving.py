@@ -12,6 +12,7 @@ import pytest
 from gateway.errors import NotServed, Overloaded, Unauthenticated
 from gateway.journal import Journal
 from gateway.loader import Loader
+from gateway.metrics import Metrics
 from gateway.pipeline import Answer, Call, Denial, Pipeline
 from gateway.runtime import Watchdog
 from gateway.security import Role
@@ -31,7 +32,9 @@ class World:
         self.loader = loader
         self.token = add_key(registry)
         self.trail = AuditTrail(registry.store, folder)
-        self.pipeline = Pipeline(roster=lambda: loader.roster, journal=journal, in_flight_limit=4)
+        self.pipeline = Pipeline(
+            roster=lambda: loader.roster, journal=journal, metrics=Metrics(), in_flight_limit=4
+        )
 
     def call(self, model: str = "sum", token: str | None = None, **fields: object) -> Call:
         return Call(
