@@ -10,7 +10,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
 
 import gateway
-from gateway.http import admin, audit, health, keys, metrics, statistics
+from gateway.http import admin, audit, health, keys, metrics, repository, statistics
 from gateway.http.access import check_access
 from gateway.http.bodies import in_time
 from gateway.http.docs import Documentation
@@ -49,6 +49,9 @@ HANDLERS = (
     statistics.count_all,
     statistics.count_model,
     statistics.count_version,
+    repository.show_index,
+    repository.load,
+    repository.unload,
 )
 
 

@@ -18,6 +18,7 @@ from registry.errors import RegistryError
 from registry.lifecycle import champions
 from registry.records import CHAMPION, Version, WorkerStatus
 from registry.registry import Registry
+from registry.service import unloaded
 
 EMPTY_ROSTER = Roster(generation=-1, models={}, keyring=Keyring(()), failures={})
 _RETRY_S = 5.0
@@ -78,13 +79,15 @@ class Loader:
         with self._registry.store.snapshot() as view:
             generation = view.generation()
             keyring = Keyring(view.api_keys())
+            out_of_service = unloaded(view)
             wanted = {
-                model: _wanted_versions(
+                model: wanted_versions(
                     view.versions(model),
                     view.aliases(model),
                     champions([c for c in view.alias_changes(model) if c.alias == CHAMPION]),
                 )
                 for model in view.models()
+                if model not in out_of_service
             }
         failures: dict[str, str] = {}
         models = {
@@ -92,7 +95,13 @@ class Loader:
             for model, (versions, champion) in wanted.items()
             if versions
         }
-        return Roster(generation=generation, models=models, keyring=keyring, failures=failures)
+        return Roster(
+            generation=generation,
+            models=models,
+            keyring=keyring,
+            failures=failures,
+            unloaded=out_of_service,
+        )
 
     def _build_model(
         self,
@@ -141,7 +150,7 @@ class Loader:
         )
 
 
-def _wanted_versions(
+def wanted_versions(
     versions: list[Version], aliases: dict[str, int], champion_stack: list[int]
 ) -> tuple[list[Version], int | None]:
     """Choose what to keep loaded: all that an alias names, and the champion to roll back to."""

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from gateway.batching import Batcher
 from gateway.contract import Checker
-from gateway.errors import NotServed
+from gateway.errors import ModelUnloaded, NotServed
 from gateway.security import Keyring
 from registry.records import Lane, Signature
 
@@ -40,16 +40,17 @@ class Roster(Struct, frozen=True, kw_only=True):
     models: Mapping[str, ServedModel]
     keyring: Keyring
     failures: Mapping[str, str]
+    unloaded: frozenset[str] = frozenset()
 
     def model(self, name: str) -> ServedModel:
-        """Find a model that answers. Raises NotServed."""
+        """Find a model that answers. Raises NotServed and ModelUnloaded."""
         found = self.models.get(name)
         if found is None:
-            raise NotServed(name)
+            raise ModelUnloaded(name) if name in self.unloaded else NotServed(name)
         return found
 
     def choose(self, name: str, version: str | None) -> tuple[ServedVersion, Lane]:
-        """Find the version a request meets, and the lane. Raises NotServed."""
+        """Find the version a request meets, and the lane. Raises NotServed and ModelUnloaded."""
         model = self.model(name)
         if version is None:
             if model.champion is None:

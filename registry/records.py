@@ -243,6 +243,22 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     failures: dict[str, str]
 
 
+class SettingName(StrEnum):
+    """What an operator can set while the gateway runs."""
+
+    UNLOADED = "unloaded"  # the model is out of service, whatever its aliases name
+    LOGGING = "logging"
+    TRACE = "trace"
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """One value that workers obey: of one model, or of all where `model` is None; JSON."""
+
+    name: SettingName
+    model: str | None
+    value: str
+
+
 class Kind(StrEnum):
     """What a record tells of."""
 

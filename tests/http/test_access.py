@@ -55,6 +55,10 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/v2/models/stats"): READERS,
     ("GET", "/v2/models/{model}/stats"): READERS,
     ("GET", "/v2/models/{model}/versions/{version}/stats"): READERS,
+    ("POST", "/v2/repository/index"): {Role.VIEWER, Role.DEPLOYER},
+    # In this order, so that the model is in service again when its routes have been called.
+    ("POST", "/v2/repository/models/{model}/unload"): {Role.DEPLOYER},
+    ("POST", "/v2/repository/models/{model}/load"): {Role.DEPLOYER},
     ("GET", "/docs"): OPEN,
     ("GET", "/openapi.json"): OPEN,
 }
