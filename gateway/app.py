@@ -10,7 +10,17 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
 
 import gateway
-from gateway.http import admin, audit, health, keys, metrics, repository, statistics
+from gateway.http import (
+    admin,
+    audit,
+    configuration,
+    health,
+    keys,
+    metrics,
+    operation,
+    repository,
+    statistics,
+)
 from gateway.http.access import check_access
 from gateway.http.bodies import in_time
 from gateway.http.docs import Documentation
@@ -52,6 +62,14 @@ HANDLERS = (
     repository.show_index,
     repository.load,
     repository.unload,
+    configuration.configure_model,
+    configuration.configure_version,
+    operation.show_logging,
+    operation.change_logging,
+    operation.show_trace,
+    operation.change_trace,
+    operation.show_model_trace,
+    operation.change_model_trace,
 )
 
 

@@ -51,6 +51,11 @@ class Batcher:
         self._runner = runner
         self._turn: list[_Request] = []
 
+    @property
+    def is_batchable(self) -> bool:
+        """Whether requests may run together: no bit of an answer depends on it."""
+        return self._runner.is_batchable
+
     async def run(
         self, tensors: Mapping[str, Tensor], rows: int, outputs: Sequence[str] | None
     ) -> Run:

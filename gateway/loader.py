@@ -7,18 +7,21 @@ import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
+
 from gateway.batching import Batcher
 from gateway.contract import compile_contract
 from gateway.errors import GatewayError
-from gateway.logs import logger
+from gateway.logs import LogSettings, apply_log_settings, logger
 from gateway.roster import Roster, ServedModel, ServedVersion
 from gateway.runtime import Runner, Watchdog
 from gateway.security import Keyring
+from gateway.tracing import trace_models
+from registry import service
 from registry.errors import RegistryError
 from registry.lifecycle import champions
-from registry.records import CHAMPION, Version, WorkerStatus
+from registry.records import CHAMPION, SettingName, Version, WorkerStatus
 from registry.registry import Registry
-from registry.service import unloaded
 
 EMPTY_ROSTER = Roster(generation=-1, models={}, keyring=Keyring(()), failures={})
 _RETRY_S = 5.0
@@ -47,6 +50,8 @@ class Loader:
         """Bring the roster to the store's present generation, and tell the store that it is."""
         roster = await asyncio.to_thread(self._build, self.roster)
         self.roster = roster
+        apply_log_settings(roster.logging)
+        logger.debug("roster_loaded", generation=roster.generation)
         status = WorkerStatus(
             worker=self._worker,
             pid=os.getpid(),
@@ -79,7 +84,9 @@ class Loader:
         with self._registry.store.snapshot() as view:
             generation = view.generation()
             keyring = Keyring(view.api_keys())
-            out_of_service = unloaded(view)
+            out_of_service = service.unloaded(view)
+            logging = service.values(view, SettingName.LOGGING).get(None, "{}")
+            traces = service.values(view, SettingName.TRACE)
             wanted = {
                 model: wanted_versions(
                     view.versions(model),
@@ -101,6 +108,8 @@ class Loader:
             keyring=keyring,
             failures=failures,
             unloaded=out_of_service,
+            logging=msgspec.json.decode(logging, type=LogSettings),
+            tracers=trace_models(models, traces, present.tracers),
         )
 
     def _build_model(

@@ -29,6 +29,7 @@ from gateway.protocol.messages import InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label, refuse_for
 from gateway.roster import Roster, ServedVersion
 from gateway.security import Keyring, Role, bearer_token
+from gateway.tracing import Times
 from registry.entry import (
     Entry,
     Payload,
@@ -143,10 +144,18 @@ class Pipeline:
             self._in_flight -= 1
         encoding = time.perf_counter()
         body = b"" if refusal is not None else _encode(case, record_id)
-        self._count(case, refusal, started, encoding)
+        self._count(case, roster, record_id, refusal, started, encoding)
         return Answer(record_id, body) if refusal is None else Denial(record_id, refusal)
 
-    def _count(self, case: _Case, refusal: Refusal | None, started: float, encoding: float) -> None:
+    def _count(  # noqa: PLR0917 - each is another thing
+        self,
+        case: _Case,
+        roster: Roster,
+        record_id: str,
+        refusal: Refusal | None,
+        started: float,
+        encoding: float,
+    ) -> None:
         served, lane, run = case.served, case.lane, case.run
         ended = time.perf_counter()
         series = self._metrics.unmet
@@ -162,6 +171,16 @@ class Pipeline:
                 encode_ns=int((ended - encoding) * 1e9),
                 rows=case.request.rows,
             )
+            if roster.tracers is not None and served is not None:
+                times = Times(
+                    record_id=record_id,
+                    version=served.number,
+                    queue_ns=run.queue_ns,
+                    compute_ns=run.compute_ns,
+                    encode_ns=int((ended - encoding) * 1e9),
+                    total_ns=int((ended - started) * 1e9),
+                )
+                roster.tracers.note(served.model, times)
             if run.batch_row == 0:  # of all that ran together, this one counts the run
                 self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
 

@@ -8,7 +8,9 @@ from msgspec import Struct
 from gateway.batching import Batcher
 from gateway.contract import Checker
 from gateway.errors import ModelUnloaded, NotServed
+from gateway.logs import LogSettings
 from gateway.security import Keyring
+from gateway.tracing import Tracers
 from registry.records import Lane, Signature
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -41,6 +43,8 @@ class Roster(Struct, frozen=True, kw_only=True):
     keyring: Keyring
     failures: Mapping[str, str]
     unloaded: frozenset[str] = frozenset()
+    logging: LogSettings = LogSettings()
+    tracers: Tracers | None = None
 
     def model(self, name: str) -> ServedModel:
         """Find a model that answers. Raises NotServed and ModelUnloaded."""

@@ -4,6 +4,8 @@ None of these verbs moves an alias. What is set is stored, so that every worker 
 restart remembers it, and each change is one transaction that contains its audit record.
 """
 
+from collections.abc import Callable
+
 from registry.errors import Conflict, ModelNotFound, clip
 from registry.names import check_reason
 from registry.records import Setting, SettingName
@@ -34,15 +36,20 @@ def load(registry: Registry, model: str, author: Author, reason: str | None = No
 
 
 def change_setting(
-    registry: Registry, name: SettingName, model: str | None, value: str | None, author: Author
+    registry: Registry,
+    name: SettingName,
+    model: str | None,
+    change: Callable[[str | None], str | None],
+    author: Author,
 ) -> None:
-    """Set a value, or let it have none; what it was set to is the record's reason.
+    """Set what `change` makes of the present value; what that is, is the record's reason.
 
-    Raises ModelNotFound.
+    None stands for no value. Raises ModelNotFound, and what `change` raises.
     """
     with registry.store.write() as tx:
         if model is not None:
             _check_model(tx, model)
+        value = change(values(tx, name).get(model))
         if value is None:
             tx.remove_setting(name, model)
         else:
@@ -50,12 +57,14 @@ def change_setting(
         registry.record(tx, f"{name}.set", author, now(), model=model, reason=value)
 
 
+def values(view: Reader, name: SettingName) -> dict[str | None, str]:
+    """Return the values of a setting by model; that of None is the one for all models."""
+    return {one.model: one.value for one in view.settings() if one.name == name}
+
+
 def unloaded(view: Reader) -> frozenset[str]:
     """Name the models that are out of service."""
-    settings = view.settings()
-    return frozenset(
-        one.model for one in settings if one.model and one.name == SettingName.UNLOADED
-    )
+    return frozenset(model for model in values(view, SettingName.UNLOADED) if model is not None)
 
 
 def _change_service(

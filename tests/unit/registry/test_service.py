@@ -56,7 +56,7 @@ def test_an_unknown_model_has_no_service(registry: Registry) -> None:
         with pytest.raises(ModelNotFound):
             verb(registry, "none", AUTHOR)
     with pytest.raises(ModelNotFound):
-        service.change_setting(registry, SettingName.TRACE, "none", "{}", AUTHOR)
+        service.change_setting(registry, SettingName.TRACE, "none", lambda _: "{}", AUTHOR)
     assert registry.store.settings() == []
 
 
@@ -69,12 +69,14 @@ def test_a_blank_reason_is_refused_and_nothing_is_changed(registry: Registry) ->
 
 def test_a_setting_and_its_end_are_recorded(registry: Registry) -> None:
     publish(registry, "linear", linear_model())
-    service.change_setting(registry, SettingName.TRACE, "linear", '{"a":1}', AUTHOR)
+    service.change_setting(registry, SettingName.TRACE, "linear", lambda _: '{"a":1}', AUTHOR)
     assert registry.store.settings() == [
         Setting(name=SettingName.TRACE, model="linear", value='{"a":1}')
     ]
     assert (newest(registry).action, newest(registry).reason) == ("trace.set", '{"a":1}')
 
-    service.change_setting(registry, SettingName.TRACE, "linear", None, AUTHOR)
+    seen: list[str | None] = []
+    service.change_setting(registry, SettingName.TRACE, "linear", seen.append, AUTHOR)
+    assert seen == ['{"a":1}']
     assert registry.store.settings() == []
     assert (newest(registry).action, newest(registry).reason) == ("trace.set", None)
