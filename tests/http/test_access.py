@@ -63,6 +63,12 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("POST", "/v2/trace/setting"): {Role.ADMIN},
     ("GET", "/v2/models/{model}/trace/setting"): {Role.VIEWER, Role.ADMIN},
     ("POST", "/v2/models/{model}/trace/setting"): {Role.ADMIN},
+    ("GET", "/v2/docs"): OPEN,
+    ("GET", "/v2/docs/dataplane.json"): OPEN,
+    ("GET", "/v2/models/{model}/docs"): READERS,
+    ("GET", "/v2/models/{model}/docs/dataplane.json"): READERS,
+    ("GET", "/v2/models/{model}/versions/{version}/docs"): READERS,
+    ("GET", "/v2/models/{model}/versions/{version}/docs/dataplane.json"): READERS,
     ("POST", "/v2/repository/index"): {Role.VIEWER, Role.DEPLOYER},
     # In this order, so that the model is in service again when its routes have been called.
     ("POST", "/v2/repository/models/{model}/unload"): {Role.DEPLOYER},
