@@ -8,6 +8,7 @@ not be able to fill the log.
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -29,6 +30,7 @@ from gateway.protocol.messages import InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label, refuse_for
 from gateway.roster import Roster, ServedVersion
 from gateway.security import Keyring, Role, bearer_token
+from gateway.trace_context import parse_traceparent
 from gateway.tracing import Times
 from registry.entry import (
     Entry,
@@ -43,6 +45,9 @@ from registry.errors import RegistryError, clip
 from registry.records import AuditRecord, Key, Kind, Lane, Outcome
 from registry.session import runtime_id
 from registry.tensors import encode_tensors
+
+if TYPE_CHECKING:
+    from gateway.spans import Spans  # needs what only the extra `otel` installs
 
 _INVOKERS = frozenset({Role.INVOKER})
 # Faults that the caller can mend; every other one is the gateway's or the model's.
@@ -59,6 +64,7 @@ class Call(Struct, frozen=True, kw_only=True):
     body: bytes
     authorization: str | None
     source: str | None
+    traceparent: str | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -78,10 +84,22 @@ class Denial(Struct, frozen=True):
 class _Case:
     """What is known of a call so far; whatever happens, its record tells this."""
 
-    __slots__ = ("call", "findings", "input", "key", "lane", "output", "request", "run", "served")
+    __slots__ = (
+        "call",
+        "findings",
+        "input",
+        "key",
+        "lane",
+        "output",
+        "request",
+        "run",
+        "served",
+        "trace",
+    )
 
     def __init__(self, call: Call, key: Key) -> None:
         self.call = call
+        self.trace = parse_traceparent(call.traceparent)
         self.key = key
         self.served: ServedVersion | None = None
         self.lane: Lane | None = None
@@ -108,10 +126,12 @@ class Pipeline:
         journal: Journal,
         metrics: Metrics,
         in_flight_limit: int,
+        spans: "Spans | None" = None,
     ) -> None:
         self._roster = roster
         self._journal = journal
         self._metrics = metrics
+        self._spans = spans
         self._limit = in_flight_limit
         self._in_flight = 0
         metrics.gauge("in_flight", lambda: self._in_flight)
@@ -144,45 +164,32 @@ class Pipeline:
             self._in_flight -= 1
         encoding = time.perf_counter()
         body = b"" if refusal is not None else _encode(case, record_id)
-        self._count(case, roster, record_id, refusal, started, encoding)
+        times = _times(case, record_id, refusal, started, encoding)
+        self._count(case, times)
+        if roster.tracers is not None:
+            roster.tracers.note(times)
+        if self._spans is not None:
+            self._spans.note(times)
         return Answer(record_id, body) if refusal is None else Denial(record_id, refusal)
 
-    def _count(  # noqa: PLR0917 - each is another thing
-        self,
-        case: _Case,
-        roster: Roster,
-        record_id: str,
-        refusal: Refusal | None,
-        started: float,
-        encoding: float,
-    ) -> None:
-        served, lane, run = case.served, case.lane, case.run
-        ended = time.perf_counter()
+    def _count(self, case: _Case, times: Times) -> None:
+        """Count a case that has its record."""
+        run = case.run
         series = self._metrics.unmet
-        if served is not None and lane is not None:
-            series = self._metrics.series(served.model, served.number, lane)
-        if refusal is not None:
-            series.fail(refusal.code, int((ended - started) * 1e9))
-        elif run is not None and case.request is not None:
-            series.observe(
-                latency_ns=int((ended - started) * 1e9),
-                queue_ns=run.queue_ns,
-                compute_ns=run.compute_ns,
-                encode_ns=int((ended - encoding) * 1e9),
-                rows=case.request.rows,
-            )
-            if roster.tracers is not None and served is not None:
-                times = Times(
-                    record_id=record_id,
-                    version=served.number,
-                    queue_ns=run.queue_ns,
-                    compute_ns=run.compute_ns,
-                    encode_ns=int((ended - encoding) * 1e9),
-                    total_ns=int((ended - started) * 1e9),
-                )
-                roster.tracers.note(served.model, times)
-            if run.batch_row == 0:  # of all that ran together, this one counts the run
-                self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
+        if times.model is not None and times.lane is not None:
+            series = self._metrics.series(times.model, times.version, times.lane)
+        if times.error is not None or run is None or case.request is None:
+            series.fail(times.error or "", times.total_ns)
+            return
+        series.observe(
+            latency_ns=times.total_ns,
+            queue_ns=times.queue_ns,
+            compute_ns=times.compute_ns,
+            encode_ns=times.encode_ns,
+            rows=case.request.rows,
+        )
+        if run.batch_row == 0:  # of all that ran together, this one counts the run
+            self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
 
     async def _decide(self, case: _Case, roster: Roster) -> tuple[Refusal | None, Outcome]:
         try:
@@ -225,6 +232,7 @@ class Pipeline:
             principal=case.key.id,
             source=case.call.source,
             request_id=None if request is None else request.id,
+            trace=None if case.trace is None else case.trace.trace_id,
             model=None if served is None else served.model,
             version=None if served is None else served.number,
             digest=None if served is None else served.artifact,
@@ -266,6 +274,24 @@ def _payload(case: _Case) -> Payload | None:
     if case.input is None:
         return None
     return Payload(new_salt(), case.input, case.output)
+
+
+def _times(
+    case: _Case, record_id: str, refusal: Refusal | None, started: float, encoding: float
+) -> Times:
+    served, run, ended = case.served, case.run, time.perf_counter()
+    return Times(
+        record_id=record_id,
+        model=None if served is None else served.model,
+        version=None if served is None else served.number,
+        lane=case.lane,
+        error=None if refusal is None else refusal.code,
+        trace=case.trace,
+        queue_ns=0 if run is None else run.queue_ns,
+        compute_ns=0 if run is None else run.compute_ns,
+        encode_ns=int((ended - encoding) * 1e9),
+        total_ns=int((ended - started) * 1e9),
+    )
 
 
 def _encode(case: _Case, record_id: str) -> bytes:

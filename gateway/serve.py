@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import importlib
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from gateway.logs import logger
 from gateway.metrics import Slots
 from gateway.settings import Settings, write_settings
-from registry.errors import Conflict, StoreUnavailable
+from registry.errors import Conflict, InvalidRequest, StoreUnavailable
 from registry.store import Store, open_store
 
 _BACKLOG = 2048
@@ -102,8 +103,11 @@ class Supervisor:
 def serve(settings: Settings) -> None:
     """Serve a data directory until told to stop.
 
-    Raises Conflict where it is served already, and StoreUnavailable where the port is taken.
+    Raises Conflict where it is served already, StoreUnavailable where the port is taken, and
+    InvalidRequest where spans are wanted without what it takes to send them.
     """
+    if settings.otlp_endpoint is not None:
+        _check_spans()
     store = open_store(settings.data_dir)
     settings.journal_dir.mkdir(mode=0o700, exist_ok=True)
     with _sole_server(settings):
@@ -113,6 +117,14 @@ def serve(settings: Settings) -> None:
             logger.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             asyncio.run(Supervisor(settings, store, listener).run())
         store.close()
+
+
+def _check_spans() -> None:
+    try:
+        importlib.import_module("gateway.spans")
+    except ModuleNotFoundError as error:
+        message = "Spans need more than is installed: pip install 'governed-gateway[otel]'."
+        raise InvalidRequest("otlp_endpoint", message) from error
 
 
 @contextmanager

@@ -12,6 +12,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     `body_limit` bounds one inference request, `upload_limit` one published file. `in_flight_limit`
     is how many inference requests one worker holds before it answers that it is overloaded.
     `run_deadline_s` ends a run of a model, `body_deadline_s` a request whose body does not arrive.
+    `otlp_endpoint` is the address of an OpenTelemetry collector; without one no span is made.
     `poll_s` is how often workers look for changes and the controller for journal records.
     """
 
@@ -24,6 +25,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     in_flight_limit: int = 1024
     run_deadline_s: float = 10.0
     body_deadline_s: float = 30.0
+    otlp_endpoint: str | None = None
     poll_s: float = 0.1
     drain_s: float = 10.0
 

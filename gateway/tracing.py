@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.logs import logger
+from gateway.trace_context import TraceContext
 
 Level = Literal["OFF", "TIMESTAMPS"]
 
@@ -32,10 +33,18 @@ class TraceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Times(Struct, frozen=True, kw_only=True):
-    """One answered request: the parts of its time that are measured, and all of it."""
+    """One recorded request: what became of it, the parts of its time, and all of it.
+
+    Model, version and lane are None where it met none; `error` is the code of a refusal, and
+    `trace` what the caller's `traceparent` says.
+    """
 
     record_id: str
-    version: int
+    model: str | None
+    version: int | None
+    lane: str | None
+    error: str | None
+    trace: TraceContext | None
     queue_ns: int
     compute_ns: int
     encode_ns: int
@@ -45,9 +54,8 @@ class Times(Struct, frozen=True, kw_only=True):
 class Tracer:
     """Chooses the requests of one model that are traced, and writes them."""
 
-    def __init__(self, model: str, settings: TraceSettings) -> None:
+    def __init__(self, settings: TraceSettings) -> None:
         self.settings = settings
-        self._model = model
         self._seen = self._taken = 0
         self._held: list[Times] = []
 
@@ -60,8 +68,22 @@ class Tracer:
         self._held.append(times)
         if len(self._held) >= self.settings.log_frequency:
             for one in self._held:
-                logger.info("trace", model=self._model, **msgspec.structs.asdict(one))
+                _write(one)
             self._held.clear()
+
+
+def _write(times: Times) -> None:
+    logger.info(
+        "trace",
+        record_id=times.record_id,
+        model=times.model,
+        version=times.version,
+        lane=times.lane,
+        queue_ns=times.queue_ns,
+        compute_ns=times.compute_ns,
+        encode_ns=times.encode_ns,
+        total_ns=times.total_ns,
+    )
 
 
 class Tracers:
@@ -70,10 +92,10 @@ class Tracers:
     def __init__(self, by_model: Mapping[str, Tracer]) -> None:
         self._by_model = by_model
 
-    def note(self, model: str, times: Times) -> None:
-        """Write down an answered request if it is one to be traced."""
-        tracer = self._by_model.get(model)
-        if tracer is not None:
+    def note(self, times: Times) -> None:
+        """Write down a request if it was answered and is one to be traced."""
+        tracer = None if times.model is None else self._by_model.get(times.model)
+        if tracer is not None and times.error is None:
             tracer.note(times)
 
     def find(self, model: str, settings: TraceSettings) -> Tracer | None:
@@ -91,7 +113,7 @@ def trace_models(
         settings = effective(own.get(None), own.get(model))
         if settings.is_on:
             kept = None if present is None else present.find(model, settings)
-            by_model[model] = kept or Tracer(model, settings)
+            by_model[model] = kept or Tracer(settings)
     return Tracers(by_model) if by_model else None
 
 

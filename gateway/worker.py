@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import importlib
 import os
 import signal
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import uvicorn
@@ -25,6 +27,9 @@ from registry.artifacts import Artifacts
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
 from registry.store import open_store
+
+if TYPE_CHECKING:
+    from gateway.spans import Spans
 
 JOURNAL_BROKEN_EXIT = 70
 _LAST_ANSWERS_S = 0.2
@@ -50,6 +55,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
     metrics.gauge("journal_waiting", lambda: journal.waiting)
     metrics.gauge("resident_bytes", resident_bytes)
     meter = Meter(metrics, slots, slot)
+    spans = _open_spans(settings)
     loader = Loader(
         worker=name,
         registry=registry,
@@ -63,6 +69,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
         journal=journal,
         metrics=metrics,
         in_flight_limit=settings.in_flight_limit,
+        spans=spans,
     )
     application = build_application(
         settings=settings,
@@ -84,9 +91,19 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
             task.cancel()
         await journal.close()
         await meter.write()
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
         executor.shutdown()
         watchdog.close()
         store.close()
+
+
+def _open_spans(settings: Settings) -> "Spans | None":
+    """Import what sends spans only where it is wanted: it is an extra, and not small."""
+    if settings.otlp_endpoint is None:
+        return None
+    spans: Spans = importlib.import_module("gateway.spans").Spans(settings.otlp_endpoint)
+    return spans
 
 
 def _uvicorn_config(application: Application, settings: Settings) -> uvicorn.Config:

@@ -286,10 +286,10 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
 
     `v` is the format's version. Holds strings, integers and arrays of strings only, and commitments
     instead of payloads: nothing here needs to be erased. `id` is a UUIDv7, `time` nanoseconds since
-    1970 in UTC as a string, `latency_us` the microseconds from the body's arrival to the record,
-    `batch` the rows that ran together and `batch_row` where this request's began, `input` and
-    `output` the commitments of `registry.entry`. `violations`, `flags` and
-    `observed` name rule, input and row, as in `range distance[3]`.
+    1970 in UTC as a string, `trace` the id of the caller's own trace, `latency_us` the microseconds
+    from the body's arrival to the record, `batch` the rows that ran together and `batch_row` where
+    this request's began, `input` and `output` the commitments of `registry.entry`. `violations`,
+    `flags` and `observed` name rule, input and row, as in `range distance[3]`.
     """
 
     id: str
@@ -299,6 +299,7 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     principal: str | None = None
     source: str | None = None
     request_id: str | None = None
+    trace: str | None = None
     model: str | None = None
     version: int | None = None
     digest: str | None = None

@@ -42,6 +42,7 @@ class InferenceEndpoint:
                 body=body,
                 authorization=headers.get(b"authorization"),
                 source=scope["client"][0] if scope["client"] else None,
+                traceparent=headers.get(b"traceparent"),
             )
             result = await self._pipeline.infer(call)
         except Exception as error:  # noqa: BLE001 - the top of a request: answered and logged

@@ -112,7 +112,7 @@ def _describe(loader: Loader, model: str, version: str | None) -> Document:
         "openapi": "3.1.0",
         "info": {
             "title": f"{served.model} version {served.number}",
-            "description": f"Artifact {served.artifact}, served by version {gateway.VERSION} of the gateway.",
+            "description": f"Artifact {served.artifact}, gateway {gateway.VERSION}.",
             "version": str(served.number),
         },
         "paths": {f"{path}/infer": {"post": infer}},

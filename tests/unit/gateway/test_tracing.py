@@ -6,10 +6,11 @@ from gateway.tracing import Times, Tracer, Tracers, TraceSettings, effective, tr
 ON = '{"trace_level": ["TIMESTAMPS"], "trace_rate": "2"}'
 
 
-def times(number: int) -> Times:
+def times(number: int, model: str = "a", error: str | None = None) -> Times:
     return Times(
-        record_id=str(number), version=1, queue_ns=1, compute_ns=2, encode_ns=3, total_ns=9
-    )
+        record_id=str(number), model=model, version=1, lane="champion", error=error, trace=None,
+        queue_ns=1, compute_ns=2, encode_ns=3, total_ns=9,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_the_requests_asked_for_are_written(
     settings = TraceSettings(
         trace_level=("TIMESTAMPS",), trace_rate=rate, trace_count=count, log_frequency=frequency
     )
-    tracer = Tracer("linear", settings)
+    tracer = Tracer(settings)
     with structlog.testing.capture_logs() as logs:
         for number in range(1, 8):
             tracer.note(times(number))
@@ -50,10 +51,11 @@ def test_a_model_counts_on_until_its_settings_change() -> None:
     assert second.find("b", settings) is None
 
 
-def test_a_request_of_a_model_that_is_not_traced_leaves_nothing() -> None:
+def test_a_request_that_was_refused_or_whose_model_is_not_traced_leaves_nothing() -> None:
     tracers = trace_models(["a"], {None: '{"trace_level": ["TIMESTAMPS"], "trace_rate": 1}'}, None)
     assert tracers is not None
     with structlog.testing.capture_logs() as logs:
-        tracers.note("b", times(1))
-        tracers.note("a", times(2))
-    assert [line["record_id"] for line in logs] == ["2"]
+        tracers.note(times(1, "b"))
+        tracers.note(times(2, "a", "range"))
+        tracers.note(times(3, "a"))
+    assert [line["record_id"] for line in logs] == ["3"]
