@@ -5,14 +5,13 @@ A version that cannot be loaded never takes anything away: what answered before 
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from gateway.batching import Batcher
 from gateway.contract import compile_contract
 from gateway.errors import GatewayError
 from gateway.logs import LogSettings, apply_log_settings, logger
+from gateway.protocol.reader import RequestReader
 from gateway.roster import Roster, ServedModel, ServedVersion
 from gateway.runtime import Runner, Watchdog
 from gateway.security import Keyring
@@ -36,14 +35,12 @@ class Loader:
         worker: str,
         registry: Registry,
         watchdog: Watchdog,
-        executor: ThreadPoolExecutor,
         poll_s: float,
     ) -> None:
         self.roster = EMPTY_ROSTER
         self._worker = worker
         self._registry = registry
         self._watchdog = watchdog
-        self._executor = executor
         self._poll_s = poll_s
 
     async def load(self) -> None:
@@ -146,7 +143,6 @@ class Loader:
             artifact=self._registry.artifacts.read(version.artifact),
             signature=manifest.signature,
             watchdog=self._watchdog,
-            executor=self._executor,
         )
         return ServedVersion(
             model=version.model,
@@ -154,8 +150,9 @@ class Loader:
             artifact=version.artifact,
             manifest=version.manifest,
             signature=manifest.signature,
+            reader=RequestReader(manifest.signature),
             checker=compile_contract(manifest.signature, manifest.contract),
-            batcher=Batcher(runner),
+            runner=runner,
         )
 
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from gateway.batching import Batcher
 from gateway.contract import Checker
 from gateway.errors import ModelUnloaded, NotServed
 from gateway.logs import LogSettings
+from gateway.protocol.reader import RequestReader
+from gateway.runtime import Runner
 from gateway.security import Keyring
 from gateway.tracing import Tracers
 from registry.records import Lane, Signature
@@ -24,8 +25,9 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     artifact: str
     manifest: str
     signature: Signature
+    reader: RequestReader
     checker: Checker
-    batcher: Batcher
+    runner: Runner
 
 
 class ServedModel(Struct, frozen=True, kw_only=True):

@@ -10,11 +10,11 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Raw, Struct
 
 from gateway.http.access import open_to
-from gateway.protocol.json_form import JsonTensor, json_tensors
+from gateway.protocol.response import JsonTensor, json_tensor
 from gateway.security import Role
 from registry.audit.query import AuditTrail, Found
-from registry.entry import commit
-from registry.records import Kind, Outcome, RecordFilter
+from registry.entry import Payload, commit
+from registry.records import AuditRecord, Kind, Outcome, RecordFilter
 from registry.tensors import decode_tensors
 from registry.times import as_utc
 
@@ -39,10 +39,13 @@ class RecordPage(Struct, kw_only=True):
 
 
 class PayloadView(Struct, kw_only=True):
-    """Input and output of a record; `committed` says whether they are what it commits to."""
+    """Input and output of a record; `committed` says whether they are what it commits to.
+
+    It is null, and both are empty, where the payload was too large to be kept.
+    """
 
     record_id: str
-    committed: bool
+    committed: bool | None
     salt: str
     inputs: list[JsonTensor]
     outputs: list[JsonTensor]
@@ -90,14 +93,24 @@ def show_payload(trail: NamedDependency[AuditTrail], record_id: RecordId) -> Pay
     """Show the input and the output of one record."""
     record = trail.record(record_id).record
     payload = trail.payload(record_id)
-    outputs = decode_tensors(payload.output)
     return PayloadView(
         record_id=record.id,
-        committed=record.input == commit(payload.salt, payload.input)
-        and (record.output is None or record.output == commit(payload.salt, payload.output)),
+        committed=_is_committed(record, payload),
         salt=payload.salt.hex(),
-        inputs=json_tensors(decode_tensors(payload.input)),
-        outputs=json_tensors(outputs),
+        inputs=_json_tensors(payload.input),
+        outputs=_json_tensors(payload.output),
+    )
+
+
+def _json_tensors(data: bytes | None) -> list[JsonTensor]:
+    return [json_tensor(name, tensor) for name, tensor in decode_tensors(data or b"").items()]
+
+
+def _is_committed(record: AuditRecord, payload: Payload) -> bool | None:
+    if payload.input is None or payload.output is None:
+        return None
+    return record.input == commit(payload.salt, payload.input) and (
+        record.output is None or record.output == commit(payload.salt, payload.output)
     )
 
 

@@ -81,7 +81,7 @@ def _configuration(
     signature = served.signature
     tensors = (*signature.inputs, *signature.outputs)
     has_rows = all(spec.shape[:1] == (-1,) for spec in tensors)
-    is_batched = has_rows and served.batcher.is_batchable
+    is_batched = has_rows and served.runner.is_batchable
     return ModelConfiguration(
         name=served.model,
         version=str(served.number),

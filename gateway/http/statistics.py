@@ -1,8 +1,8 @@
 """The protocol's extension `statistics`: what every version has done so far, over all workers.
 
-The counts are those of `/metrics`. What a request waited for, how long its run took and how long
-its answer took to write are measured; `compute_input` is the rest of its time: decoding, checking,
-and making the record durable. There is no response cache, so its counts are 0.
+The counts are those of `/metrics`. The time up to a request's run, that of the run and that of
+writing the answer are measured; `compute_input` is the rest, so that the parts add up: making the
+record durable. There is no response cache, so its counts are 0.
 """
 
 from litestar import get

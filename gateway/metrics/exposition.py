@@ -172,7 +172,7 @@ FAMILIES = (
     Family(
         "gateway_queue_seconds",
         "histogram",
-        "Time that an answered request waited for its run.",
+        "Time from the arrival of an answered request's body to the start of its run.",
         _times_per_series(lambda series: series.queue),
     ),
     Family(
@@ -210,6 +210,12 @@ FAMILIES = (
         "gauge",
         "Inference requests that a worker holds at most.",
         _gauge("in_flight_limit"),
+    ),
+    Family(
+        "gateway_queue_wait_seconds",
+        "gauge",
+        "How long the next run that takes a thread would wait for one, predicted.",
+        _gauge("queue_wait_s"),
     ),
     Family(
         "gateway_journal_waiting",

@@ -1,5 +1,7 @@
 """What an input says of itself, its datatype and shape, against the signature."""
 
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -40,6 +42,18 @@ def accept_shape(declared: Any, spec: TensorSpec, tally: Tally) -> Shape | None:
     return None
 
 
+def shape_test(spec: TensorSpec) -> Callable[[Shape], bool]:
+    """Return a quick test of shapes that are made of integers alone; it remembers the last ones."""
+
+    @lru_cache(maxsize=64)
+    def fits(shape: Shape) -> bool:
+        if len(shape) != len(spec.shape) or len(shape) > MAX_RANK:
+            return False
+        return 0 <= _count_elements(shape, spec.shape) <= _most_elements(spec)
+
+    return fits
+
+
 def is_shape(declared: Any) -> bool:
     """Whether a value is a list of dimensions, whatever the model wants.
 
@@ -51,7 +65,7 @@ def is_shape(declared: Any) -> bool:
     return all(type(size) is int and 0 <= size <= _MAX_DIMENSION for size in declared)
 
 
-def _count_elements(declared: list[Any], wanted: Shape) -> int:
+def _count_elements(declared: Sequence[Any], wanted: Shape) -> int:
     """Count the elements of a shape of the rank wanted; -1 if it is not accepted."""
     elements = 1
     for size, accepted in zip(declared, wanted, strict=False):  # the check of `strict` costs 0.1 us

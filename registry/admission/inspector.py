@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from registry.errors import Rejected
 from registry.records import Certificate, Signature, TensorSpec
-from registry.session import InferenceSession, open_session, read_signature, runtime_id
+from registry.session import Session, open_session, read_signature, runtime_id
 from registry.tensors import NUMPY_TYPES, Datatype, Tensor
 
 _MEMORY_BYTES = 8 << 30
@@ -58,7 +58,7 @@ def inspect(artifact: bytes) -> Report:
     )
 
 
-def _run_once(session: InferenceSession, signature: Signature) -> float:
+def _run_once(session: Session, signature: Signature) -> float:
     inputs = {spec.name: smallest_input(spec) for spec in signature.inputs}
     started = time.perf_counter()
     try:

@@ -85,7 +85,7 @@ def test_what_a_worker_is_and_may_hold_is_told(client: httpx.Client) -> None:
 
     assert count(text, "gateway_workers") == 1
     assert count(text, "gateway_in_flight", worker="0") == 0
-    assert count(text, "gateway_in_flight_limit", worker="0") == 1024
+    assert count(text, "gateway_in_flight_limit", worker="0") == 256
     assert count(text, "gateway_process_resident_memory_bytes", worker="0") > 10 << 20
     assert count(text, "gateway_process_cpu_seconds_total", worker="0") > 0
 

@@ -70,7 +70,13 @@ def test_every_metric_is_written_with_its_type_and_can_be_parsed() -> None:
     metrics.unmet.fail("not-found")
     metrics.commit(5, 0.002)
     metrics.lag(0.01)
-    for name in ("in_flight", "in_flight_limit", "journal_waiting", "resident_bytes"):
+    for name in (
+        "in_flight",
+        "in_flight_limit",
+        "queue_wait_s",
+        "journal_waiting",
+        "resident_bytes",
+    ):
         metrics.gauge(name, lambda: 7)
 
     found = {

@@ -11,8 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.protocol.json_form import decode_request, encode_response
-from gateway.protocol.messages import InferRequest, model_metadata, server_metadata
+from gateway.protocol.inputs import read_inputs
+from gateway.protocol.json_envelope import read_loose
+from gateway.protocol.messages import (
+    InferRequest,
+    RequestedOutput,
+    model_metadata,
+    server_metadata,
+)
+from gateway.protocol.reader import RequestReader
 from gateway.protocol.refusal import (
     MAX_VIOLATIONS,
     SENTENCES,
@@ -22,8 +29,9 @@ from gateway.protocol.refusal import (
     refuse,
     refuse_for,
 )
+from gateway.protocol.response import encode_response
 from registry.records import Signature, TensorSpec
-from registry.tensors import FLOATS, NUMPY_TYPES, Datatype
+from registry.tensors import FLOATS, NUMPY_TYPES, Datatype, Tensor, encode_tensors
 
 INTEGERS = [datatype for datatype in Datatype if "INT" in datatype]
 
@@ -54,6 +62,19 @@ def raw(data: str, datatype: str = "FP32", shape: str = "[1]") -> bytes:
     return (head + data + "}]}").encode()
 
 
+def decode_request(sent: bytes, wanted: Signature) -> InferRequest | Refusal:
+    return RequestReader(wanted).decode(sent)
+
+
+def encode(outputs: dict[str, Tensor], **members: Any) -> Any:
+    """Write an answer as JSON and read it again."""
+    absent = {"model": "m", "version": None, "id": None, "parameters": None}
+    requested = [RequestedOutput(name) for name in outputs]
+    encoded = encode_response(**(absent | members), outputs=outputs, requested=requested)
+    assert encoded.header_length is None
+    return json.loads(encoded.body)
+
+
 def accepted(request: InferRequest | Refusal) -> InferRequest:
     assert isinstance(request, InferRequest), request
     return request
@@ -82,7 +103,7 @@ def test_a_request_comes_back_in_the_signatures_order_with_its_rows() -> None:
     assert list(request.tensors) == ["a", "b"]
     assert request.tensors["a"].tolist() == [[1, 2], [3, 4], [5, 6]]
     assert request.tensors["b"].tolist() == [["x"], ["y"], ["z"]]
-    assert (request.id, request.outputs, request.rows) == ("abc", ("z",), 3)
+    assert (request.id, request.outputs, request.rows) == ("abc", (RequestedOutput("z"),), 3)
     assert request.parameters == {"routing_key": "k", "n": 3, "f": 0.5, "b": True}
 
 
@@ -92,7 +113,8 @@ def test_members_that_are_absent_or_null_have_their_defaults() -> None:
         request = accepted(
             decode_request(body(member("x", "FP32", [1], [1]), **more), one("FP32", -1))
         )
-        assert (request.id, request.parameters, request.outputs) == (None, {}, None)
+        assert (request.id, request.parameters) == (None, {})
+        assert request.outputs == (RequestedOutput("y"), RequestedOutput("z"))
 
 
 def test_unknown_members_are_ignored() -> None:
@@ -155,6 +177,7 @@ def test_the_text_null_is_not_a_missing_value() -> None:
         ("FP32", "3.4028235e38", "340282356779733661637539395458142568448"),
         ("FP64", "1.7976931348623157e308", "1e400"),
         ("FP64", "1" * 309, "2" * 309),
+        ("BF16", "3.3961774278184117e38", "3.396177427818412e38"),
     ],
 )
 def test_numbers_that_would_become_infinite_are_refused(
@@ -545,10 +568,7 @@ def test_what_is_encoded_is_decoded_the_same_flat_and_nested(
     count = int(np.prod(shape))
     values = data.draw(st.lists(elements(datatype), min_size=count, max_size=count))
     tensor = np.array(values, NUMPY_TYPES[datatype]).reshape(shape)
-    encoded = encode_response(
-        model="m", version=None, id=None, parameters=None, outputs={"x": tensor}
-    )
-    output = json.loads(encoded)["outputs"][0]
+    output = encode({"x": tensor})["outputs"][0]
     nested = {**output, "data": tensor.tolist() if shape else [tensor.item()]}
     for sent in (output, nested):
         request = accepted(decode_request(body(sent), one(datatype, *[-1] * len(shape))))
@@ -563,18 +583,14 @@ def test_what_is_encoded_is_decoded_the_same_flat_and_nested(
 
 def test_absent_members_of_an_answer_are_left_out() -> None:
     outputs = {"y": np.array([[1, 2]], np.int64)}
-    encoded = encode_response(model="m", version=None, id=None, parameters=None, outputs=outputs)
-    assert json.loads(encoded) == {
+    assert encode(outputs) == {
         "model_name": "m",
         "outputs": [{"name": "y", "shape": [1, 2], "datatype": "INT64", "data": [1, 2]}],
     }
 
 
 def test_an_answer_repeats_id_version_and_parameters() -> None:
-    encoded = encode_response(
-        model="m", version="3", id="abc", parameters={"record_id": "r"}, outputs={}
-    )
-    assert json.loads(encoded) == {
+    assert encode({}, version="3", id="abc", parameters={"record_id": "r"}) == {
         "model_name": "m",
         "model_version": "3",
         "id": "abc",
@@ -586,26 +602,17 @@ def test_an_answer_repeats_id_version_and_parameters() -> None:
 @pytest.mark.parametrize("numpy_type", [np.float16, np.float32, np.float64])
 def test_numbers_that_json_lacks_become_null(numpy_type: type) -> None:
     tensor = np.array([np.nan, np.inf, -np.inf, 0.5], numpy_type)
-    encoded = encode_response(
-        model="m", version=None, id=None, parameters=None, outputs={"y": tensor}
-    )
-    assert json.loads(encoded)["outputs"][0]["data"] == [None, None, None, 0.5]
+    assert encode({"y": tensor})["outputs"][0]["data"] == [None, None, None, 0.5]
 
 
 def test_texts_that_are_not_utf8_are_marked() -> None:
     tensor = np.array([b"\xff", b"caf\xc3\xa9", "\ud800", "é"], object)
-    encoded = encode_response(
-        model="m", version=None, id=None, parameters=None, outputs={"y": tensor}
-    )
-    assert json.loads(encoded)["outputs"][0]["data"] == ["\ufffd", "café", "?", "é"]
+    assert encode({"y": tensor})["outputs"][0]["data"] == ["\ufffd", "café", "?", "é"]
 
 
 def test_an_answer_is_row_major_whatever_lies_in_memory() -> None:
     tensor = np.array([[1, 2], [3, 4]], np.int8).T
-    encoded = encode_response(
-        model="m", version=None, id=None, parameters=None, outputs={"y": tensor}
-    )
-    assert json.loads(encoded)["outputs"][0]["data"] == [1, 3, 2, 4]
+    assert encode({"y": tensor})["outputs"][0]["data"] == [1, 3, 2, 4]
 
 
 def test_metadata_is_written_as_the_protocol_asks() -> None:
@@ -632,3 +639,48 @@ def test_a_violation_is_written_without_what_it_lacks() -> None:
         "expected": "shape [-1]",
     }
     assert label(violation) == "bad-shape x"
+
+
+# One pass or two: a plain body is read at once, any other input by input; both say the same
+
+
+@given(st.data(), st.lists(st.sampled_from(list(Datatype)), min_size=1, max_size=3), SHAPES)
+@settings(max_examples=200)
+def test_one_pass_reads_what_the_closer_look_reads(
+    data: st.DataObject, datatypes: list[Datatype], shape: list[int]
+) -> None:
+    wanted = signature(
+        *(spec(f"x{place}", datatype, *shape) for place, datatype in enumerate(datatypes))
+    )
+    count = int(np.prod(shape))
+    sent = [
+        member(
+            f"x{place}",
+            datatype,
+            shape,
+            data.draw(st.lists(elements(datatype), min_size=count, max_size=count)),
+        )
+        for place, datatype in enumerate(datatypes)
+    ]
+    given_body = body(*data.draw(st.permutations(sent)))
+
+    at_once = accepted(decode_request(given_body, wanted)).tensors
+    envelope = read_loose(given_body)
+    assert not isinstance(envelope, Refusal)
+    closely = read_inputs(envelope.inputs, wanted, None)
+
+    assert not isinstance(closely, Refusal)
+    assert list(at_once) == list(closely) == [spec.name for spec in wanted.inputs]
+    assert encode_tensors(at_once) == encode_tensors(closely)
+
+
+def test_a_plain_body_is_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = [
+        body(member("x", "FP32", [2, 2], [1, 2, None, 4]), id="a", parameters={"p": "q:r"}),
+        body(member("x", "FP32", [2, 2], [[1, 2], [3, 4.5]]), outputs=[{"name": "y"}]),
+    ]
+    reader = RequestReader(one("FP32", -1, 2))
+
+    monkeypatch.setattr("gateway.protocol.reader.read_loose", None)
+    for sent in plain:
+        assert accepted(reader.decode(sent)).rows == 2
