@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import msgspec
@@ -67,8 +68,10 @@ class Tracer:
         self._taken += 1
         self._held.append(times)
         if len(self._held) >= self.settings.log_frequency:
-            for one in self._held:
-                _write(one)
+            # A log that cannot be written takes no answer with it.
+            with suppress(OSError):
+                for one in self._held:
+                    _write(one)
             self._held.clear()
 
 

@@ -112,7 +112,8 @@ def _describe(loader: Loader, model: str, version: str | None) -> Document:
         "openapi": "3.1.0",
         "info": {
             "title": f"{served.model} version {served.number}",
-            "description": f"Artifact {served.artifact}, gateway {gateway.VERSION}.",
+            "description": f"Artifact {served.artifact}, gateway {gateway.VERSION}."
+            " Tensors may also come in binary form, as the protocol says.",
             "version": str(served.number),
         },
         "paths": {f"{path}/infer": {"post": infer}},

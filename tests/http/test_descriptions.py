@@ -48,6 +48,10 @@ def schemas(document: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, An
         ("scalar", "", {"inputs": [tensor("x", "FP32", [], [1])]}),
         ("identity-UINT8", "", infer_body([[0, 255]], datatype="UINT8")),
         ("identity-BOOL", "", infer_body([[True]], datatype="BOOL")),
+        ("identity-FP16", "", infer_body([[1.5, None]], datatype="FP16")),
+        ("identity-BF16", "", infer_body([[1.5]], datatype="BF16")),
+        ("identity-INT64", "", infer_body([[-(2**63), 2**63 - 1]], datatype="INT64")),
+        ("identity-BYTES", "", infer_body([["ä", ""]], datatype="BYTES")),
     ],
 )
 def test_what_is_described_is_answered_as_described(

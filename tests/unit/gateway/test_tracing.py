@@ -59,3 +59,18 @@ def test_a_request_that_was_refused_or_whose_model_is_not_traced_leaves_nothing(
         tracers.note(times(2, "a", "range"))
         tracers.note(times(3, "a"))
     assert [line["record_id"] for line in logs] == ["3"]
+
+
+class BrokenLog:
+    def info(self, *_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+
+def test_a_log_that_cannot_be_written_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.tracing.logger", BrokenLog())
+    tracer = Tracer(TraceSettings(trace_level=("TIMESTAMPS",), trace_rate=1, trace_count=1))
+    tracer.note(times(1))
+    monkeypatch.undo()
+    with structlog.testing.capture_logs() as logs:
+        tracer.note(times(2))
+    assert logs == []  # the one that could not be written was the one
