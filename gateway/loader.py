@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.contract import compile_contract
 from gateway.errors import GatewayError
+from gateway.leaves import AnswerLeaves
 from gateway.logs import LogSettings, apply_log_settings, logger
 from gateway.protocol.reader import RequestReader
 from gateway.roster import Roster, ServedModel, ServedVersion
@@ -152,6 +153,12 @@ class Loader:
             signature=manifest.signature,
             reader=RequestReader(manifest.signature),
             checker=compile_contract(manifest.signature, manifest.contract),
+            leaves=AnswerLeaves(
+                model=version.model,
+                version=version.number,
+                digest=version.artifact,
+                manifest=version.manifest,
+            ),
             runner=runner,
         )
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from gateway.contract import Checker
 from gateway.errors import ModelUnloaded, NotServed
+from gateway.leaves import AnswerLeaves
 from gateway.logs import LogSettings
 from gateway.protocol.reader import RequestReader
 from gateway.runtime import Runner
@@ -27,6 +28,7 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     signature: Signature
     reader: RequestReader
     checker: Checker
+    leaves: AnswerLeaves
     runner: Runner
 
 

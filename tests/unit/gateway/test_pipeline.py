@@ -10,6 +10,7 @@ import pytest
 from gateway.cases import Answer, Call, Denial
 from gateway.errors import Overloaded, Unauthenticated
 from gateway.journal import Done, Journal
+from gateway.loader import EMPTY_ROSTER
 from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics, SeriesCounts
 from gateway.pipeline import Pipeline
@@ -77,6 +78,7 @@ class Bench:
         self.journal = journal
         self.metrics = metrics
         self.pipeline = pipeline
+        self.roster = EMPTY_ROSTER
         self.trail = AuditTrail(registry.store, directory)
         self.token = add_key(registry, Role.INVOKER)
         self.viewer = add_key(registry, Role.VIEWER)
@@ -119,7 +121,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
     """Run a scenario with two places, a journal of its own, and that journal open."""
 
-    async def run(scenario: Scenario, *, is_open: bool) -> None:
+    async def run(scenario: Scenario, *, is_open: bool, in_flight_limit: int) -> None:
         with make_loader(served, deadline_s=0.2) as loader:
             journal = HeldJournal(tmp_path, on_broken=lambda _: None)
             long_runs = LongRuns(threads=1, longest_wait_s=1)
@@ -129,12 +131,13 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
                 journal=journal,
                 long_runs=long_runs,
                 metrics=metrics,
-                in_flight_limit=2,
+                in_flight_limit=in_flight_limit,
                 body_limit=1 << 20,
                 payload_limit=PAYLOAD_LIMIT,
             )
             bench = Bench(served, journal, pipeline, metrics, tmp_path)
             await loader.load()
+            bench.roster = loader.roster
             if is_open:
                 journal.may_commit.set()
             try:
@@ -143,7 +146,10 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
                 await journal.close()
                 long_runs.close()
 
-    return lambda scenario, is_open=True: asyncio.run(run(scenario, is_open=is_open))
+    def play(scenario: Scenario, *, is_open: bool = True, in_flight_limit: int = 2) -> None:
+        asyncio.run(run(scenario, is_open=is_open, in_flight_limit=in_flight_limit))
+
+    return play
 
 
 async def turns(count: int = 50) -> None:
@@ -380,3 +386,56 @@ def test_a_long_run_is_counted_with_its_wait(play: Callable[..., None]) -> None:
         assert counts.queue.total > counts.run_ns[0] / 2 > 0
 
     play(scenario)
+
+
+def count_to(number: int, **parameters: int) -> bytes:
+    """Ask the model `looping`, which has the only thread for as long as it counts."""
+    tensor = {"name": "n", "shape": [1], "datatype": "INT64", "data": [number]}
+    return msgspec.json.encode({"inputs": [tensor], "parameters": parameters})
+
+
+ENDLESS = 2**60
+
+
+def test_the_most_urgent_run_is_started_first(play: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        order: list[str] = []
+
+        async def ask(name: str, body: bytes) -> None:
+            await bench.infer(body, model="looping")
+            order.append(name)
+
+        wishes = {"first": {}, "second": {"priority": 2}, "third": {}, "urgent": {"priority": 1}}
+        await asyncio.gather(*(ask(name, count_to(3, **own)) for name, own in wishes.items()))
+
+        assert order == ["urgent", "second", "first", "third"]
+
+    play(scenario, in_flight_limit=4)
+
+
+def test_a_run_whose_caller_has_given_up_is_not_started(play: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        before, late = await asyncio.gather(
+            bench.infer(count_to(ENDLESS), model="looping"),
+            bench.infer(count_to(ENDLESS, timeout=1000), model="looping"),
+        )
+
+        assert [before.refusal.code, late.refusal.code] == ["model-timeout", "too-late"]
+        assert bench.trail.record(late.record_id).record.outcome is Outcome.REFUSED
+
+    play(scenario)
+
+
+def test_a_run_that_would_wait_too_long_is_refused_at_once(play: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        runner = bench.roster.models["looping"].champion.runner
+        runner._fixed_us = 0.6e6  # as if it took that long when it was warmed
+        calls = [bench.infer(count_to(ENDLESS), model="looping") for _ in range(4)]
+        done, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+
+        [refused] = done
+        assert len(waiting) == 3  # one runs, and two wait for 0.6 and 1.2 s
+        assert refused.result().refusal.code == "overloaded"
+        await asyncio.gather(*waiting)
+
+    play(scenario, in_flight_limit=4)
