@@ -210,6 +210,10 @@ def _leaves(spec: TensorSpec, intervals: Sequence[Interval]) -> Marker:
     high = np.array([most for _, most in bounds], numpy_type)
     if len(bounds) == 1:  # without a dimension of its own, so that the mask has the tensor's shape
         low, high = low.reshape(()), high.reshape(())
+    if spec.datatype is Datatype.BF16:  # whose own comparisons warn of NaN
+        wide = NUMPY_TYPES[Datatype.FP32]
+        low, high = low.astype(wide), high.astype(wide)
+        return lambda tensor: (tensor.astype(wide) < low) | (tensor.astype(wide) > high)
     return lambda tensor: (tensor < low) | (tensor > high)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from registry.errors import Rejected
 from registry.records import Categorical, Feature, Numeric, Reference
-from registry.tensors import Tensor
+from registry.tensors import NUMPY_TYPES, Datatype, Tensor
 
 BINS = 20
 # A text seen less often could point at one person, so it is counted but not kept.
@@ -70,7 +70,8 @@ def _feature(name: str, values: Tensor, column: int | None) -> Feature:
             missing=len(values) - count,
             distribution=distribution,
         )
-    if values.dtype.kind not in "biuf":
+    # The kinds of numpy's numbers; BF16 is of no kind of its own.
+    if values.dtype.kind not in "biuf" and values.dtype != NUMPY_TYPES[Datatype.BF16]:
         raise Rejected("reference", f"Input {name!r} holds {values.dtype}, not numbers or texts.")
     numbers = values.astype(np.float64)
     present = numbers[~np.isnan(numbers)]

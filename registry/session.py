@@ -23,7 +23,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from registry.errors import Rejected
 from registry.records import Signature, TensorSpec
-from registry.tensors import NUMPY_TYPES, ONNX_TYPES, Datatype, Tensor, datatype_of
+from registry.tensors import NUMPY_TYPES, ONNX_TYPES, Datatype, Tensor
 
 __all__ = [
     "InferenceSession",
@@ -36,21 +36,30 @@ __all__ = [
 ]
 
 _FATAL_ONLY = 4
-_BFLOAT16 = "tensor(bfloat16)"
+_BFLOAT16, _STRING = "tensor(bfloat16)", "tensor(string)"
+_NUMPY_BFLOAT16 = NUMPY_TYPES[Datatype.BF16]
 _ONNX_BFLOAT16 = 16  # its number among ONNX's element types
 _BITS = np.dtype(np.uint16)
 
 
 class BFloat16Session:
-    """A session with BF16 among its inputs or outputs, which `InferenceSession.run` cannot carry.
+    """A session with BF16 among its inputs or outputs, run as any other.
 
-    onnxruntime knows no numpy type for BF16, so tensors go in and out as its own values.
+    onnxruntime knows no numpy type for BF16, so such tensors go in and out as its own values.
     """
 
     def __init__(self, session: InferenceSession) -> None:
+        """Take over a session. Raises Rejected for inputs and outputs that onnxruntime parts."""
         self._session = session
         self.get_inputs = session.get_inputs
         self.get_outputs = session.get_outputs
+        self._answers_bfloat16 = _BFLOAT16 in _types(session.get_outputs())
+        if self._answers_bfloat16 and _STRING in _types(session.get_inputs()):
+            raise Rejected(
+                "signature",
+                "onnxruntime gives no output of BF16 where an input is BYTES: cast to FP32 in the"
+                " model.",
+            )
 
     def run(
         self,
@@ -59,11 +68,16 @@ class BFloat16Session:
         options: RunOptions | None = None,
     ) -> list[Tensor]:
         """Answer as `InferenceSession.run` does."""
-        values = {name: _to_value(tensor) for name, tensor in tensors.items()}
-        return [
-            _from_value(value)
-            for value in self._session.run_with_ort_values(outputs, values, options)
-        ]
+        if self._answers_bfloat16:
+            given = {name: _to_value(tensor) for name, tensor in tensors.items()}
+            values = self._session.run_with_ort_values(outputs, given, options)
+            return [_from_value(value) for value in values]
+        mixed = {
+            name: _to_value(tensor) if tensor.dtype == _NUMPY_BFLOAT16 else tensor
+            for name, tensor in tensors.items()
+        }
+        answers: list[Tensor] = self._session.run(outputs, mixed, options)
+        return answers
 
 
 Session: TypeAlias = InferenceSession | BFloat16Session
@@ -72,7 +86,7 @@ Session: TypeAlias = InferenceSession | BFloat16Session
 def open_session(artifact: bytes) -> Session:
     """Load an ONNX model from its bytes, on one thread, so that batch size changes no bit.
 
-    Raises Rejected where onnxruntime refuses the bytes.
+    Raises Rejected where onnxruntime refuses the bytes, or their inputs and outputs together.
     """
     options = ort.SessionOptions()
     # One thread: answers do not depend on how work was divided, and onnxruntime keeps the
@@ -84,9 +98,8 @@ def open_session(artifact: bytes) -> Session:
         session = InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise Rejected("load", "onnxruntime cannot load this file as a model.") from error
-    nodes = (*session.get_inputs(), *session.get_outputs())
-    has_bfloat16 = any(node.type == _BFLOAT16 for node in nodes)
-    return BFloat16Session(session) if has_bfloat16 else session
+    types = _types(session.get_inputs()) | _types(session.get_outputs())
+    return BFloat16Session(session) if _BFLOAT16 in types else session
 
 
 def read_signature(session: Session) -> Signature:
@@ -116,8 +129,12 @@ def _spec(role: str, node: ort.NodeArg) -> TensorSpec:
     return TensorSpec(name=node.name, datatype=datatype, shape=shape)
 
 
+def _types(nodes: Sequence[ort.NodeArg]) -> set[str]:
+    return {node.type for node in nodes}
+
+
 def _to_value(tensor: Tensor) -> ort.OrtValue:
-    if datatype_of(tensor) is not Datatype.BF16:
+    if tensor.dtype != _NUMPY_BFLOAT16:
         return ort.OrtValue.ortvalue_from_numpy(tensor)
     bits = np.ascontiguousarray(tensor).view(_BITS)
     return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, _ONNX_BFLOAT16)
@@ -129,7 +146,7 @@ def _from_value(value: ort.OrtValue) -> Tensor:
         return tensor
     # Copied before the value, whose memory this is, goes away.
     data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
-    return np.frombuffer(data, NUMPY_TYPES[Datatype.BF16]).reshape(value.shape())
+    return np.frombuffer(data, _NUMPY_BFLOAT16).reshape(value.shape())
 
 
 @cache

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import ml_dtypes
@@ -120,17 +121,24 @@ def encode_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     parts: list[bytes] = []
     for name, tensor in tensors.items():
         data = element_bytes(tensor)
-        head, sizes = _head(name, tensor.dtype, tensor.ndim)
-        parts += (head, sizes.pack(*tensor.shape, len(data)), data)
+        if tensor.dtype.kind in _TEXT_KINDS:
+            parts.append(_head(name, tensor.dtype, tensor.shape, len(data)))
+        else:
+            parts.append(_fixed_head(name, tensor.dtype, tensor.shape))
+        parts.append(data)
     return b"".join(parts)
 
 
-@lru_cache(maxsize=4096)
-def _head(name: str, numpy_type: np.dtype[Any], rank: int) -> tuple[bytes, struct.Struct]:
-    """Return what does not change from one tensor of an input to the next."""
+def _head(name: str, numpy_type: np.dtype[Any], shape: tuple[int, ...], size: int) -> bytes:
     label = name.encode()
-    code = _CODES[_datatype(numpy_type)]
-    return _HEAD.pack(len(label), code, rank) + label, struct.Struct(f"<{rank + 1}Q")
+    head = _HEAD.pack(len(label), _CODES[_datatype(numpy_type)], len(shape))
+    return head + label + struct.pack(f"<{len(shape) + 1}Q", *shape, size)
+
+
+@lru_cache(maxsize=4096)
+def _fixed_head(name: str, numpy_type: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Return the head of a tensor whose shape says how long its data is: often the last one's."""
+    return _head(name, numpy_type, shape, prod(shape) * numpy_type.itemsize)
 
 
 def decode_tensors(data: bytes) -> dict[str, Tensor]:

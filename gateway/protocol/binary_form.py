@@ -28,7 +28,7 @@ def read_bytes(data: memoryview, spec: TensorSpec, shape: Shape, tally: Tally) -
     if tensor is None:
         size = prod(shape) * NUMPY_TYPES[spec.datatype].itemsize
         if len(data) == size:
-            _count_bad_truths(data, spec, shape, tally)
+            _count_bad_truth(data, spec, shape, tally)
         else:
             tally.add(spec.name, "bad-binary-size", f"{size} bytes")
     return tensor
@@ -45,41 +45,35 @@ def read_numbers(data: memoryview, datatype: Datatype, shape: Shape) -> Tensor |
     return tensor if tensor.flags.aligned else tensor.copy()
 
 
-def _count_bad_truths(data: memoryview, spec: TensorSpec, shape: Shape, tally: Tally) -> None:
-    per_row = prod(shape[1:])
+def _count_bad_truth(data: memoryview, spec: TensorSpec, shape: Shape, tally: Tally) -> None:
+    """Count the first byte that is neither 0 nor 1; the others are as many as a caller likes."""
+    index = int(np.argmax(np.frombuffer(data, _BYTE) > 1))
     width = shape[-1] if len(shape) > 1 else 1
-    for index in np.flatnonzero(np.frombuffer(data, _BYTE) > 1).tolist():
-        row = index // per_row if shape else None
-        column = index % width if width > 1 else None
-        tally.add(spec.name, "dtype-mismatch", "a byte 0 or 1", row=row, column=column)
+    row = index // prod(shape[1:]) if shape else None
+    column = index % width if width > 1 else None
+    tally.add(spec.name, "dtype-mismatch", "a byte 0 or 1", row=row, column=column)
 
 
 def _read_texts(data: memoryview, spec: TensorSpec, shape: Shape, tally: Tally) -> Tensor | None:
-    count = prod(shape)
-    texts = np.empty(count, object)
+    raw, count = bytes(data), prod(shape)
+    texts: list[str] = []
     at = 0
-    for index in range(count):
-        text = _text_at(data, at)
-        if text is None:
-            row = index // prod(shape[1:]) if shape else None
-            tally.add(spec.name, "bad-bytes", "a length and so many bytes of UTF-8", row=row)
-            return None
-        at += _LENGTH.size + text[0]
-        texts[index] = text[1]
-    if at != len(data):
-        tally.add(spec.name, "bad-bytes", f"{count} texts and nothing behind them")
-        return None
-    return texts.reshape(shape)
-
-
-def _text_at(data: memoryview, at: int) -> tuple[int, str] | None:
-    start = at + _LENGTH.size
-    if start > len(data):
-        return None
-    (length,) = _LENGTH.unpack_from(data, at)
-    if start + length > len(data):
-        return None
     try:
-        return length, str(data[start : start + length], "utf-8")
-    except UnicodeDecodeError:
+        for _ in range(count):
+            start = at + _LENGTH.size
+            at = start + _LENGTH.unpack_from(raw, at)[0]
+            if at > len(raw):
+                break
+            texts.append(raw[start:at].decode())
+    except (struct.error, UnicodeDecodeError):
+        at = -1
+    if at != len(raw) or len(texts) != count:
+        # What follows the last text is nobody's; else the text at fault is the one not read.
+        row = len(texts) // prod(shape[1:]) if shape and len(texts) < count else None
+        tally.add(
+            spec.name, "bad-bytes", f"{count} texts of UTF-8, each behind its length", row=row
+        )
         return None
+    tensor = np.empty(count, object)
+    tensor[:] = texts
+    return tensor.reshape(shape)

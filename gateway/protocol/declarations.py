@@ -1,7 +1,6 @@
 """What an input says of itself, its datatype and shape, against the signature."""
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -42,16 +41,11 @@ def accept_shape(declared: Any, spec: TensorSpec, tally: Tally) -> Shape | None:
     return None
 
 
-def shape_test(spec: TensorSpec) -> Callable[[Shape], bool]:
-    """Return a quick test of shapes that are made of integers alone; it remembers the last ones."""
-
-    @lru_cache(maxsize=64)
-    def fits(shape: Shape) -> bool:
-        if len(shape) != len(spec.shape) or len(shape) > MAX_RANK:
-            return False
-        return 0 <= _count_elements(shape, spec.shape) <= _most_elements(spec)
-
-    return fits
+def has_shape(spec: TensorSpec, shape: Shape) -> bool:
+    """Whether a signature accepts a shape that is made of integers alone."""
+    if len(shape) != len(spec.shape) or len(shape) > MAX_RANK:
+        return False
+    return 0 <= _count_elements(shape, spec.shape) <= _most_elements(spec)
 
 
 def is_shape(declared: Any) -> bool:

@@ -5,16 +5,16 @@ are read again with the data left as bytes, so that a fault names its input, not
 """
 
 import re
-from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct
 
-from gateway.protocol.json_values import TYPED_INPUTS, TypedInput
+from gateway.protocol.json_typed import FEW, MANY, TypedInput
 from gateway.protocol.refusal import Refusal, refuse
 
 MAX_ID_LENGTH = 256
+_LONG_BYTES = 1 << 11  # a body of so many bytes is read as one with many numbers
 
 
 class LooseInput(Struct, gc=False):
@@ -27,37 +27,51 @@ class LooseInput(Struct, gc=False):
     parameters: Any = UNSET
 
 
-Input = TypeVar("Input")
-
-
-class Envelope(Struct, Generic[Input]):
+class LooseEnvelope(Struct):
     """A request as it was sent. A null member counts as absent; unknown members are ignored."""
 
-    inputs: list[Input]
+    inputs: list[LooseInput]
     id: Any = None
     parameters: Any = None
     outputs: Any = None
 
 
-_decode_typed = msgspec.json.Decoder(Envelope[TYPED_INPUTS]).decode
-_decode_loose = msgspec.json.Decoder(Envelope[LooseInput]).decode
+Input = TypeVar("Input")
+
+
+class TypedEnvelope(Struct, Generic[Input]):
+    """A request whose `id` and inputs are as they should be."""
+
+    inputs: list[Input]
+    id: Annotated[str, Meta(max_length=MAX_ID_LENGTH)] | None = None
+    parameters: Any = None
+    outputs: Any = None
+
+
+_decode_few = msgspec.json.Decoder(TypedEnvelope[FEW]).decode
+_decode_many = msgspec.json.Decoder(TypedEnvelope[MANY]).decode
+_decode_loose = msgspec.json.Decoder(LooseEnvelope).decode
 # A text with the colon that makes it a key, or a brace outside of texts, after whatever else. The
 # quantifiers are possessive: nothing is ever tried twice, whatever the body.
 _TOKEN = re.compile(rb'[^"{}]*+(?:("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*+(:?)|([{}]))', re.DOTALL)
 
 
-def read_typed(head: bytes) -> Envelope[TypedInput] | None:
+def read_typed(head: bytes) -> TypedEnvelope[TypedInput] | None:
     """Read the JSON of a plain request; None where it has to be looked at more closely."""
     try:
         if not head.isascii():
             head.decode()
-        envelope: Envelope[TypedInput] = _decode_typed(head)
+        decode = _decode_few if len(head) < _LONG_BYTES else _decode_many
+        envelope: TypedEnvelope[TypedInput] = decode(head)
     except (ValueError, RecursionError):  # ValueError includes msgspec's errors
         return None
-    return envelope if _has_no_fault(envelope, head) else None
+    # Every key has its colon: as many colons as members were read leaves none for a duplicate.
+    if not _has_colons(head, _members(envelope)) and has_duplicate_key(head):
+        return None
+    return envelope
 
 
-def read_loose(head: bytes) -> Envelope[LooseInput] | Refusal:
+def read_loose(head: bytes) -> LooseEnvelope | Refusal:
     """Read any JSON of a request; on return `id` is right, the other members may not be."""
     if not head or head.isspace():
         return refuse("empty-body")
@@ -97,24 +111,33 @@ def has_duplicate_key(head: bytes) -> bool:
     return False
 
 
-def _has_no_fault(envelope: Envelope[TypedInput], head: bytes) -> bool:
-    if not _is_id(envelope.id):
-        return False
-    # Every key has its colon: as many colons as members were read leaves none for a duplicate.
-    return head.count(b":") == _members(envelope) or not has_duplicate_key(head)
-
-
 def _is_id(value: Any) -> bool:
     return value is None or (isinstance(value, str) and len(value) <= MAX_ID_LENGTH)
 
 
-def _members(envelope: Envelope[TypedInput]) -> int:
+def _has_colons(head: bytes, count: int) -> bool:
+    """Whether there are exactly so many colons; counting them is slow in a long body."""
+    if len(head) < _LONG_BYTES:
+        return head.count(b":") == count
+    at = -1
+    for _ in range(count):
+        at = head.find(b":", at + 1)
+        if at < 0:
+            return False
+    return head.find(b":", at + 1) < 0
+
+
+def _members(envelope: TypedEnvelope[TypedInput]) -> int:
     """Count the members that were read, at most as many as there are."""
-    members = 1 + _members_of(envelope.parameters) + (envelope.id is not None)
+    members = 1 if envelope.id is None else 2
+    if envelope.parameters is not None:
+        members += _members_of(envelope.parameters)
     for sent in envelope.inputs:
-        members += 3 + (sent.data is not UNSET) + _members_of(sent.parameters)
-    if type(envelope.outputs) is list:
-        members += 1 + _members_of_all(envelope.outputs)
+        members += 3 if sent.data is UNSET else 4
+        if sent.parameters is not None:
+            members += _members_of(sent.parameters)
+    if envelope.outputs is not None:
+        members += _members_of_all(envelope.outputs)
     return members
 
 
@@ -122,9 +145,9 @@ def _members_of(value: Any) -> int:
     return 1 + len(value) if type(value) is dict else 0
 
 
-def _members_of_all(outputs: Sequence[Any]) -> int:
-    members = 0
-    for output in outputs:
+def _members_of_all(outputs: Any) -> int:
+    members = 1
+    for output in outputs if type(outputs) is list else ():
         if type(output) is dict:
             members += len(output)
             members += sum(len(value) for value in output.values() if type(value) is dict)

@@ -6,14 +6,13 @@ integers must be integers in range; BOOL is `true` or `false`; BYTES are strings
 missing value: NaN in floating datatypes, the empty string in BYTES, and refused elsewhere.
 """
 
-import operator
 import re
-from functools import cache, reduce
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Meta, Raw, Struct
+from msgspec import Meta, Raw
 
 from gateway.protocol.declarations import Shape
 from gateway.protocol.json_faults import FLOAT_LIMITS, explain
@@ -27,16 +26,7 @@ _NULL = np.array(None, object)
 # includes msgspec's errors.
 REFUSED = (ValueError, OverflowError, RecursionError)
 # ml_dtypes makes no missing value of None, so BF16 is read as the wider type.
-_READ_AS = {**NUMPY_TYPES, Datatype.BF16: NUMPY_TYPES[Datatype.FP32]}
-
-
-class TypedInput(Struct, gc=False):
-    """One input whose data, flat or nested once, was read as what its datatype holds."""
-
-    name: str
-    shape: tuple[int, ...]
-    data: Any = UNSET
-    parameters: Any = None
+READ_AS = {**NUMPY_TYPES, Datatype.BF16: NUMPY_TYPES[Datatype.FP32]}
 
 
 def read_values(data: Raw, spec: TensorSpec, shape: Shape, tally: Tally) -> Tensor | None:
@@ -47,7 +37,7 @@ def read_values(data: Raw, spec: TensorSpec, shape: Shape, tally: Tally) -> Tens
     is_nested = _starts_nested(data) is not None
     decode = _decoder(spec.datatype, len(shape) if is_nested else 1)
     try:
-        array = to_array(decode(data), spec.datatype)
+        array: Tensor = np.array(decode(data), READ_AS[spec.datatype])
         if is_nested and array.shape != shape:
             _check_emptied(array, shape)
         array = array.reshape(shape)
@@ -56,13 +46,7 @@ def read_values(data: Raw, spec: TensorSpec, shape: Shape, tally: Tally) -> Tens
         return None
     if spec.datatype is Datatype.BYTES and b"null" in bytes(data):
         fill_missing(array)
-    return array
-
-
-def to_array(values: list[Any], datatype: Datatype) -> Tensor:
-    """Make an array of values of the right type, as they are nested. Raises one of REFUSED."""
-    array: Tensor = np.array(values, _READ_AS[datatype])
-    return array.astype(NUMPY_TYPES[datatype]) if datatype is Datatype.BF16 else array
+    return array.astype(NUMPY_TYPES[spec.datatype], copy=False)
 
 
 def fill_missing(texts: Tensor) -> None:
@@ -78,13 +62,14 @@ def _check_emptied(array: Tensor, shape: Shape) -> None:
 
 @cache
 def _decoder(datatype: Datatype, depth: int) -> Any:
-    values: Any = list[_element(datatype)]  # type: ignore[misc]
+    values: Any = list[element_type(datatype)]  # type: ignore[misc]
     for _ in range(depth - 1):
         values = list[values]
     return msgspec.json.Decoder(values).decode
 
 
-def _element(datatype: Datatype) -> Any:
+def element_type(datatype: Datatype) -> Any:
+    """Return what msgspec reads one element as, within its limits."""
     if datatype is Datatype.BYTES:
         return str | None
     if datatype is Datatype.BOOL:
@@ -95,24 +80,3 @@ def _element(datatype: Datatype) -> Any:
         limit = FLOAT_LIMITS[datatype]
         return Annotated[float, Meta(gt=-limit, lt=limit)] | None
     return int  # numpy raises OverflowError for an integer that its type cannot hold
-
-
-def _typed_input(datatype: Datatype) -> type[TypedInput]:
-    """Make the type of an input by its datatype, which msgspec finds out before it reads data."""
-    element: Any = _element(datatype)
-    # Texts are read flat only: lists among texts would pass for elements of an array of objects.
-    nested: Any = element if datatype is Datatype.BYTES else element | list[element]
-    kind: Any = msgspec.defstruct(
-        f"{datatype.capitalize()}Input",
-        [("data", list[nested], UNSET)],
-        bases=(TypedInput,),
-        gc=False,
-        tag_field="datatype",
-        tag=datatype.value,
-    )
-    typed: type[TypedInput] = kind
-    return typed
-
-
-INPUT_TYPES = {datatype: _typed_input(datatype) for datatype in Datatype}
-TYPED_INPUTS: Any = reduce(operator.or_, INPUT_TYPES.values())

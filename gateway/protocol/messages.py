@@ -1,6 +1,6 @@
 """What the protocol's messages say, whichever form they travel in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -34,7 +34,7 @@ class InferRequest(Struct, frozen=True, kw_only=True, gc=False):
     """
 
     id: str | None
-    parameters: dict[str, Parameter]
+    parameters: Mapping[str, Parameter]
     tensors: dict[str, Tensor]
     outputs: tuple[RequestedOutput, ...]
     rows: int

@@ -1,6 +1,6 @@
 """What a request asks for beside its inputs: its parameters, its outputs and their form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -18,16 +18,19 @@ _RESERVED = ("sequence_", "triton_", "headers")
 class Wishes(Struct, frozen=True):
     """The parameters of a request, and what those that the protocol knows say."""
 
-    parameters: dict[str, Parameter]
+    parameters: Mapping[str, Parameter]
     priority: int = 0
     timeout_us: int | None = None
     is_binary: bool = False
 
 
+NO_WISHES = Wishes({})
+
+
 def read_wishes(declared: Any) -> Wishes | Refusal:
     """Read the parameters of a request. A name that is reserved and not served is refused."""
     if declared is None:
-        return Wishes({})
+        return NO_WISHES
     if not _are_parameters(declared):
         return refuse("bad-parameters")
     if any(name.startswith(_RESERVED) for name in declared):

@@ -4,29 +4,25 @@ A plain request is read in one pass. Whatever is not plain is read again, input 
 `inputs`, which accepts a little more and says what is wrong with the rest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from gateway.protocol.binary_form import read_bytes, read_numbers
-from gateway.protocol.declarations import Shape, shape_test
+from gateway.protocol.declarations import Shape, has_shape
 from gateway.protocol.inputs import binary_size, read_inputs
 from gateway.protocol.json_envelope import has_duplicate_key, read_loose, read_typed
-from gateway.protocol.json_values import (
-    INPUT_TYPES,
-    REFUSED,
-    TypedInput,
-    fill_missing,
-    to_array,
-)
-from gateway.protocol.messages import InferRequest
-from gateway.protocol.parameters import OutputChoice, read_wishes
+from gateway.protocol.json_typed import Maker, TypedInput, tensor_makers
+from gateway.protocol.messages import InferRequest, RequestedOutput
+from gateway.protocol.parameters import NO_WISHES, OutputChoice, Wishes, read_wishes
 from gateway.protocol.refusal import Refusal, Tally, refuse
-from registry.records import Signature, TensorSpec
+from registry.records import Signature
 from registry.tensors import NUMPY_TYPES, Datatype, Tensor
 
 _NO_LENGTH = -1
+_NO_MAKERS: Mapping[type[TypedInput], Maker] = {}
 
 
 def parse_header_length(value: str | None) -> int | None:
@@ -36,24 +32,15 @@ def parse_header_length(value: str | None) -> int | None:
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else _NO_LENGTH
 
 
-class _Plan(Struct, frozen=True):
-    """How one input is read where it is sent as it should be."""
-
-    spec: TensorSpec
-    kind: type[TypedInput]
-    fits: Callable[[Shape], bool]
-
-
 class RequestReader:
     """Reads the requests to one signature."""
 
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
         self._outputs = OutputChoice(signature)
-        self._plans = {
-            spec.name: _Plan(spec, INPUT_TYPES[spec.datatype], shape_test(spec))
-            for spec in signature.inputs
-        }
+        self._specs = {spec.name: spec for spec in signature.inputs}
+        self._makers = {spec.name: tensor_makers(spec) for spec in signature.inputs}
+        self._first = next((spec.name for spec in signature.inputs[:1] if spec.shape), None)
         self._has_free_rows = all(spec.shape[:1] == (-1,) for spec in signature.inputs)
 
     def decode(self, body: bytes, header_length: int | None = None) -> InferRequest | Refusal:
@@ -62,37 +49,62 @@ class RequestReader:
         `header_length` is how much of it is JSON: all where it is None, nothing where it is 0.
         Faults of the body as a whole are told alone; else those of every input are told together.
         """
-        if header_length is None:
-            return self._read(body, None)
         if header_length == 0:
             return self._read_raw(body)
-        if not 0 < header_length <= len(body):
-            return refuse("bad-binary-header")
-        return self._read(body[:header_length], memoryview(body)[header_length:])
+        head, binary = body, None
+        if header_length is not None:
+            if not 0 < header_length <= len(body):
+                return refuse("bad-binary-header")
+            head, binary = body[:header_length], memoryview(body)[header_length:]
+        plain = self._read_plain(head, binary)
+        return self._read_closely(head, binary) if plain is None else plain
 
-    def _read(self, head: bytes, binary: memoryview | None) -> InferRequest | Refusal:
-        typed = read_typed(head)
-        envelope = read_loose(head) if typed is None else typed
+    def _read_plain(self, head: bytes, binary: memoryview | None) -> InferRequest | None:
+        """Read a request that has no fault and nothing unusual; None for any other."""
+        envelope = read_typed(head)
+        if envelope is None:
+            return None
+        wishes = NO_WISHES if envelope.parameters is None else read_wishes(envelope.parameters)
+        if isinstance(wishes, Refusal):
+            return None
+        outputs = self._outputs.read(envelope.outputs, is_binary=wishes.is_binary)
+        if isinstance(outputs, Refusal):
+            return None
+        tensors = self._take_all(envelope.inputs, head, binary)
+        if tensors is None:
+            return None
+        return self._request(envelope.id, wishes, outputs, tensors)
+
+    def _read_closely(self, head: bytes, binary: memoryview | None) -> InferRequest | Refusal:
+        envelope = read_loose(head)
         if isinstance(envelope, Refusal):
             return envelope
         wishes = read_wishes(envelope.parameters)
         if isinstance(wishes, Refusal):
             return wishes
-        if typed is None and has_duplicate_key(head):
+        if has_duplicate_key(head):
             return refuse("duplicate-key")
         outputs = self._outputs.read(envelope.outputs, is_binary=wishes.is_binary)
         if isinstance(outputs, Refusal):
             return outputs
-        taken = None if typed is None else self._take_all(typed.inputs, head, binary)
-        tensors = self._look_closely(head, binary) if taken is None else taken
+        tensors = read_inputs(envelope.inputs, self._signature, binary)
         if isinstance(tensors, Refusal):
             return tensors
+        return self._request(envelope.id, wishes, outputs, tensors)
+
+    def _request(
+        self,
+        id: str | None,
+        wishes: Wishes,
+        outputs: tuple[RequestedOutput, ...],
+        tensors: dict[str, Tensor],
+    ) -> InferRequest:
         return InferRequest(
-            id=envelope.id,
+            id=id,
             parameters=wishes.parameters,
             tensors=tensors,
             outputs=outputs,
-            rows=_rows(tensors),
+            rows=1 if self._first is None else tensors[self._first].shape[0],
             priority=wishes.priority,
             timeout_us=wishes.timeout_us,
         )
@@ -101,43 +113,47 @@ class RequestReader:
         self, inputs: Sequence[TypedInput], head: bytes, binary: memoryview | None
     ) -> dict[str, Tensor] | None:
         """Return the tensors of inputs sent as they should be; None where one is not."""
-        if len(inputs) != len(self._plans):
+        if len(inputs) != len(self._specs):
             return None
         tensors: dict[str, Tensor] = {}
         at = 0
         for sent in inputs:
-            plan = self._plans.get(sent.name)
-            if plan is None or type(sent) is not plan.kind or not plan.fits(sent.shape):
-                return None
             size = UNSET if sent.parameters is None else binary_size(sent.parameters)
             if size is UNSET:
-                tensor = _from_values(sent, plan.spec, head)
-            elif binary is None or type(size) is not int or size < 0 or sent.data is not UNSET:
-                return None
+                make = self._makers.get(sent.name, _NO_MAKERS).get(type(sent))
+                tensor = None if make is None else make(sent, head)
             else:
-                tensor = _from_bytes(binary[at : at + size], plan.spec, sent.shape)
-                at += size
+                tensor = self._take_part(sent, binary, at, size)
+                at += size if tensor is not None else 0
             if tensor is None:
                 return None
             tensors[sent.name] = tensor
-        is_divided = binary is None or at == len(binary)
-        return self._ordered(tensors) if is_divided else None
+        if binary is not None and at != len(binary):
+            return None
+        return tensors if len(inputs) == 1 else self._ordered(tensors)
+
+    def _take_part(
+        self, sent: TypedInput, binary: memoryview | None, at: int, size: Any
+    ) -> Tensor | None:
+        """Return the tensor of a binary input sent as it should be; None if it is not."""
+        spec = self._specs.get(sent.name)
+        if spec is None or binary is None or type(size) is not int or size < 0:
+            return None
+        is_fit = type(sent) in self._makers[sent.name] and sent.data is UNSET
+        if not is_fit or not has_shape(spec, sent.shape):
+            return None
+        part = binary[at : at + size]
+        if spec.datatype is Datatype.BYTES:
+            return read_bytes(part, spec, sent.shape, Tally())
+        return read_numbers(part, spec.datatype, sent.shape)
 
     def _ordered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor] | None:
         """Bring several tensors into the signature's order; None if one lacks or rows differ."""
-        if len(self._plans) == 1:
-            return tensors
-        if len(tensors) != len(self._plans):
+        if len(tensors) != len(self._specs):
             return None
         if self._has_free_rows and len({len(tensor) for tensor in tensors.values()}) > 1:
             return None
-        return {name: tensors[name] for name in self._plans}
-
-    def _look_closely(self, head: bytes, binary: memoryview | None) -> dict[str, Tensor] | Refusal:
-        envelope = read_loose(head)
-        if isinstance(envelope, Refusal):
-            return envelope
-        return read_inputs(envelope.inputs, self._signature, binary)
+        return {name: tensors[name] for name in self._specs}
 
     def _read_raw(self, body: bytes) -> InferRequest | Refusal:
         """Read the bytes of the only input, one row of it where rows are free."""
@@ -153,40 +169,8 @@ class RequestReader:
             tensor = read_bytes(memoryview(body), spec, shape, tally)
         if tensor is None:
             return tally.refusal()
-        return InferRequest(
-            id=None,
-            parameters={},
-            tensors={spec.name: tensor},
-            outputs=self._outputs.all(is_binary=True),
-            rows=shape[0] if shape else 1,
-        )
-
-
-def _from_values(sent: TypedInput, spec: TensorSpec, head: bytes) -> Tensor | None:
-    if sent.data is UNSET:
-        return None
-    try:
-        array = to_array(sent.data, spec.datatype)
-        if array.shape != sent.shape:
-            if array.ndim > 1:
-                return None
-            array = array.reshape(sent.shape)
-    except REFUSED:
-        return None
-    if spec.datatype is Datatype.BYTES and b"null" in head:
-        fill_missing(array)
-    return array
-
-
-def _from_bytes(data: memoryview, spec: TensorSpec, shape: Shape) -> Tensor | None:
-    if spec.datatype is Datatype.BYTES:
-        return read_bytes(data, spec, shape, Tally())
-    return read_numbers(data, spec.datatype, shape)
-
-
-def _rows(tensors: dict[str, Tensor]) -> int:
-    first = next(iter(tensors.values()))
-    return first.shape[0] if first.ndim else 1
+        outputs = self._outputs.all(is_binary=True)
+        return self._request(None, NO_WISHES, outputs, {spec.name: tensor})
 
 
 def _raw_shape(signature: Signature, size: int) -> Shape | None:

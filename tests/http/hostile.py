@@ -10,13 +10,23 @@ DEEP = 100_000
 
 
 class Hostile(Struct, frozen=True):
-    """A body, the model it is sent to, and the code and status of its refusal."""
+    """A body, the model it is sent to, and the code of its refusal.
+
+    `header_length` is what the header Inference-Header-Content-Length says, if it is sent.
+    """
 
     name: str
     body: bytes
     code: str
     model: str = "linear"
     is_cheap: bool = True
+    header_length: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        if self.header_length is None:
+            return {}
+        return {"inference-header-content-length": self.header_length}
 
 
 def _input(**members: Any) -> dict[str, Any]:
@@ -137,7 +147,57 @@ _VALUES = [
             is_cheap=False),
 ]  # fmt: skip
 
-BODIES = [*_UNREADABLE, *_DEEP, *_WRONG_MESSAGE, *_SHAPES, *_VALUES]
+
+def _binary(
+    name: str, code: str, rest: bytes = bytes(12), model: str = "linear", **members: Any
+) -> Hostile:
+    """A body with one binary input, as `members` change it, and `rest` behind its JSON."""
+    sent = {"name": "x", "shape": [1, 3], "datatype": "FP32"}
+    head = _body(sent | {"parameters": {"binary_data_size": len(rest)}} | members)
+    return Hostile(name, head + rest, code, model, header_length=str(len(head)))
+
+
+def _sized(size: Any) -> dict[str, Any]:
+    return {"parameters": {"binary_data_size": size}}
+
+
+def _texts(name: str, rest: bytes, count: int = 1) -> Hostile:
+    shape = [count, 1]
+    return _binary(name, "bad-bytes", rest, "identity-BYTES", shape=shape, datatype="BYTES")
+
+
+_BINARY = [
+    *(Hostile(f"a header of {value[:20]!r}", _FINE, "bad-binary-header", header_length=value)
+      for value in ("99999999999", "-1", "abc", "1.5", "0x10", "9" * 5000, str(len(_FINE) + 1))),
+    Hostile("a header inside the JSON", _FINE, "malformed-json", header_length="20"),
+    Hostile("a size without a header", _body(_input() | _sized(12)), "bad-binary-header"),
+    *(_binary(f"the size {size}", "bad-binary-size", **_sized(size))
+      for size in (11, 13, 0, -12, 2**31, 2**63, 2**64, 12.0, "12", None, True, [12])),
+    _binary("a body cut off", "bad-binary-size", bytes(11), **_sized(12)),
+    _binary("bytes left over", "bad-binary-size", bytes(13), **_sized(12)),
+    _binary("data and a size", "bad-binary-size", data=[1, 2, 3]),
+    _binary("a shape that is larger", "bad-binary-size", shape=[2, 3]),
+    _binary("a shape that wraps", "shape-too-large", shape=[2**60 + 2, 3]),
+    _binary("another datatype", "dtype-mismatch", datatype="INT32"),
+    _binary("a truth of 2", "dtype-mismatch", b"\0\2", "identity-BOOL", shape=[1, 2],
+            datatype="BOOL"),
+    _texts("a length past the end", b"\2\0\0\0x"),
+    _texts("a length of 2**32-1", b"\xff\xff\xff\xffx"),
+    _texts("half a length", b"\1\0"),
+    _texts("a text too few", b"\1\0\0\0x", 2),
+    _texts("a text too many", b"\0\0\0\0\0\0\0\0"),
+    _texts("a text that is no UTF-8", b"\1\0\0\0\xff"),
+    _binary("too many texts", "too-many-elements", b"", "identity-BYTES",
+            shape=[(1 << 20) + 1, 1], datatype="BYTES"),
+    Hostile("a raw body of two rows", bytes(24), "bad-binary-size", header_length="0"),
+    Hostile("a raw body for two inputs", bytes(8), "not-raw", "two", header_length="0"),
+    Hostile("a sequence", _body(parameters={"sequence_id": 1}), "reserved-parameter"),
+    Hostile("a negative timeout", _body(parameters={"timeout": -1}), "bad-parameters"),
+    Hostile("classes of -1", _body(outputs=[{"name": "y", "parameters": {"classification": -1}}]),
+            "bad-outputs"),
+]  # fmt: skip
+
+BODIES = [*_UNREADABLE, *_DEEP, *_WRONG_MESSAGE, *_SHAPES, *_VALUES, *_BINARY]
 CHEAP = [hostile for hostile in BODIES if hostile.is_cheap and len(hostile.body) < 10_000]
 FINE = _FINE
 assert msgspec.json.decode(FINE)

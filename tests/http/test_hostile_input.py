@@ -46,7 +46,9 @@ HOSTILE_VERSIONS = ["01", "-1", "0", "9e9", "1.0", "+1", "1%20", "%EF%BC%91", "x
 
 
 def post(client: httpx.Client, hostile: Hostile) -> httpx.Response:
-    return client.post(f"/v2/models/{hostile.model}/infer", content=hostile.body)
+    return client.post(
+        f"/v2/models/{hostile.model}/infer", content=hostile.body, headers=hostile.headers
+    )
 
 
 @pytest.mark.parametrize("hostile", BODIES, ids=lambda hostile: hostile.name[:40])
@@ -98,26 +100,20 @@ def test_a_body_over_the_limit_is_refused_and_the_connection_goes_on(world: Worl
 
 
 @pytest.mark.parametrize(
-    ("headers", "status", "code"),
+    ("encoding", "status", "code"),
     [
-        ({"content-encoding": "gzip"}, 400, "malformed-encoding"),
-        ({"content-encoding": "deflate"}, 400, "malformed-encoding"),
-        ({"content-encoding": "deflate, gzip"}, 415, "unsupported-encoding"),
-        ({"content-encoding": "br"}, 415, "unsupported-encoding"),
-        ({"content-encoding": ""}, 415, "unsupported-encoding"),
-        ({"inference-header-content-length": "99999999999"}, 400, "bad-binary-header"),
-        ({"inference-header-content-length": "-1"}, 400, "bad-binary-header"),
-        ({"inference-header-content-length": "abc"}, 400, "bad-binary-header"),
-        ({"inference-header-content-length": ""}, 400, "bad-binary-header"),
-        ({"inference-header-content-length": "9" * 5000}, 400, "bad-binary-header"),
-        ({"inference-header-content-length": str(len(FINE) + 1)}, 400, "bad-binary-header"),
-        ({"inference-header-content-length": str(len(FINE) - 1)}, 400, "malformed-json"),
-        ({"inference-header-content-length": "0"}, 400, "bad-binary-size"),
+        ("gzip", 400, "malformed-encoding"),
+        ("deflate", 400, "malformed-encoding"),
+        ("deflate, gzip", 415, "unsupported-encoding"),
+        ("br", 415, "unsupported-encoding"),
+        ("", 415, "unsupported-encoding"),
     ],
 )
-def test_a_header_that_the_body_does_not_keep_is_refused(
-    client: httpx.Client, headers: dict[str, str], status: int, code: str
+def test_an_encoding_that_the_body_has_not_or_that_is_not_served_is_refused(
+    client: httpx.Client, encoding: str, status: int, code: str
 ) -> None:
+    headers = {"content-encoding": encoding}
+
     answer = client.post("/v2/models/linear/infer", content=FINE, headers=headers)
 
     check_problem(answer, status, code)

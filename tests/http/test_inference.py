@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 
@@ -237,6 +238,80 @@ def test_the_contract_rejects_flags_and_observes(client: httpx.Client) -> None:
 def record_of(client: httpx.Client, record_id: str) -> dict[str, Any]:
     record: dict[str, Any] = client.get(f"/audit/records/{record_id}").json()["record"]
     return record
+
+
+@pytest.mark.parametrize(
+    ("accepted", "rows", "packed"),
+    [
+        ("gzip", 1000, "gzip"),
+        ("deflate", 1000, "deflate"),
+        ("br;q=1, gzip;q=0.5", 1000, "gzip"),
+        ("gzip", 1, None),
+        ("identity", 1000, None),
+        ("*", 1000, None),
+    ],
+)
+def test_a_large_answer_is_packed_as_the_caller_names(
+    client: httpx.Client, accepted: str, rows: int, packed: str | None
+) -> None:
+    body = {"inputs": [flat(*[[1.5, 2.0, 3.0]] * rows)]}
+
+    answer = client.post(
+        "/v2/models/linear/infer", json=body, headers={"accept-encoding": accepted}
+    )
+
+    assert answer.headers.get("content-encoding") == packed
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["outputs"][0]["data"] == [6.5] * rows
+    if packed:
+        assert int(answer.headers["content-length"]) < 1000
+
+
+def test_the_length_of_the_json_is_that_of_the_unpacked_body(client: httpx.Client) -> None:
+    body = {
+        "inputs": [flat(*[[1.5, 2.0, 3.0]] * 1000)],
+        "parameters": {"binary_data_output": True},
+    }
+
+    answer = client.post("/v2/models/linear/infer", json=body, headers={"accept-encoding": "gzip"})
+
+    length = int(answer.headers["inference-header-content-length"])
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert msgspec.json.decode(answer.content[:length])["outputs"][0]["shape"] == [1000, 1]
+    assert np.frombuffer(answer.content[length:], np.float32).tolist() == [6.5] * 1000
+
+
+def test_a_json_and_a_binary_request_with_the_same_values_have_the_same_payload(
+    client: httpx.Client,
+) -> None:
+    head = msgspec.json.encode(
+        {
+            "inputs": [
+                {
+                    "name": "x",
+                    "datatype": "FP32",
+                    "shape": [1, 3],
+                    "parameters": {"binary_data_size": 12},
+                }
+            ]
+        }
+    )
+    headers = {"inference-header-content-length": str(len(head))}
+    values = np.array([1.5, 2, 3], np.float32)
+    binary = client.post(
+        "/v2/models/linear/infer", content=head + values.tobytes(), headers=headers
+    ).json()
+    plain = infer(client, "linear", flat([1.5, 2.0, 3.0]))
+
+    payloads = [
+        client.get(f"/audit/records/{answer['parameters']['record_id']}/payload").json()
+        for answer in (binary, plain)
+    ]
+
+    assert payloads[0]["committed"]
+    assert payloads[0]["inputs"] == payloads[1]["inputs"]
+    assert payloads[0]["outputs"] == payloads[1]["outputs"]
 
 
 def test_metadata_describes_what_is_served(client: httpx.Client) -> None:

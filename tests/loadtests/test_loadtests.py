@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
-from loadtests import machine, swap, wrk
+from gateway.protocol.messages import Encoded, InferRequest
+from loadtests import codec, machine, swap, wrk
 from loadtests.bench import expected_piece
 from loadtests.errors import LoadTestError
 from loadtests.server import gateway_command, run_server, wait_until_ready
@@ -23,6 +25,15 @@ RESULT = {
     "answers": 8000, "duration_us": 2_000_000, "p50_us": 900, "p99_us": 4000,
     "refused": 0, "looked": 500, "wrong": 0, "broken": 0,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", codec.CASES)
+def test_the_codec_is_measured_on_what_it_reads_and_writes(name: str) -> None:
+    for rows in codec.ROWS:
+        result = codec.CASES[name](rows)()
+        assert isinstance(result, InferRequest | Encoded | np.ndarray | bytes)
+        if isinstance(result, InferRequest):
+            assert result.tensors["X"].shape == (rows, codec.COLUMNS)
 
 
 def result(**changes: int) -> WrkResult:

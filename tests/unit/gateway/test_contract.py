@@ -218,7 +218,17 @@ def test_a_column_that_a_rule_names_is_told_even_when_it_is_the_only_one() -> No
     assert rejected(checker, array("BYTES", [["b"]])) == ["categories x[0,0]"]
 
 
-@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64", "BF16"])
+def test_a_missing_value_is_in_every_range_and_an_infinite_one_in_none(datatype: str) -> None:
+    checker = one(datatype, rule(RuleKind.RANGE, low=-1, high=1))
+    values = array(datatype, [np.nan, np.inf, 0.5, -np.inf])
+
+    assert rejected(checker, values) == ["range x[1]", "range x[3]"]
+    missing = one(datatype, rule(RuleKind.MISSING))
+    assert rejected(missing, values) == ["missing x[0]"]
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64", "BF16"])
 def test_a_bound_is_rounded_as_the_callers_number_was(datatype: str) -> None:
     checker = one(datatype, rule(RuleKind.RANGE, low=0.1, high=0.3))
     assert rejected(checker, array(datatype, [0.1, 0.3])) == []

@@ -443,6 +443,13 @@ def test_violations_beyond_the_limit_are_counted_but_not_listed() -> None:
     assert "Violations: 5000." in refusal.detail
 
 
+def test_a_model_without_inputs_is_asked_without_inputs() -> None:
+    request = accepted(decode_request(b'{"inputs":[]}', signature()))
+    assert (request.tensors, request.rows) == ({}, 1)
+    refusal = refused(decode_request(body(member("x", "FP32", [1], [1])), signature()))
+    assert refusal.code == "unexpected-input"
+
+
 def test_rows_of_all_inputs_are_equal_where_all_are_variable() -> None:
     sent = body(member("a", "FP32", [2], [1, 2]), member("b", "FP32", [1], [1]))
     refusal = refused(decode_request(sent, signature(spec("a", "FP32", -1), spec("b", "FP32", -1))))

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 
+import ml_dtypes
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from gateway.errors import InputNotAccepted, RunFailed, RunTimeout
 from gateway.runtime import INLINE_LIMIT_US, Runner, Watchdog, may_loop
 from registry.errors import Rejected
-from registry.session import open_session, read_signature
+from registry.session import BFloat16Session, RunOptions, open_session, read_signature
 from tests.builders import identity_model, linear_model, looping_model, make_model
 
 DEADLINE_S = 0.5
@@ -83,11 +85,67 @@ def test_bytes_that_are_no_model_are_rejected(
         )  # fmt: skip
 
 
+BF16_VALUES = np.array([[1.5, -2], [3, 4]], ml_dtypes.bfloat16)
+
+
+def test_bf16_goes_in_and_out_beside_other_datatypes(watchdog: Watchdog) -> None:
+    nodes = [
+        helper.make_node("Identity", ["a"], ["A"]),
+        helper.make_node("Identity", ["c"], ["C"]),
+        helper.make_node("Cast", ["a"], ["D"], to=TensorProto.FLOAT),
+        helper.make_node("Constant", [], ["S"], value_strings=["é", ""]),
+    ]
+    inputs = [("a", "BF16", ("n", 2)), ("c", "INT64", ("n",))]
+    outputs = [("A", "BF16", ("n", 2)), ("C", "INT64", ("n",)), ("D", "FP32", ("n", 2))]
+    runner = make_runner(make_model(nodes, inputs, [*outputs, ("S", "BYTES", (2,))]), watchdog)
+
+    a, c, d, s = runner.compute({"a": BF16_VALUES[:, ::-1], "c": np.array([1, 2])}, 2)
+
+    assert (a.dtype, a.tolist()) == (BF16_VALUES.dtype, [[-2, 1.5], [4, 3]])
+    assert (d.dtype, d.tolist()) == (np.float32, [[-2, 1.5], [4, 3]])
+    assert (c.tolist(), s.tolist()) == ([1, 2], ["é", ""])
+
+
+def test_bf16_goes_in_beside_texts(watchdog: Watchdog) -> None:
+    nodes = [
+        helper.make_node("Cast", ["a"], ["A"], to=TensorProto.FLOAT),
+        helper.make_node("Identity", ["b"], ["B"]),
+    ]
+    inputs = [("a", "BF16", ("n", 2)), ("b", "BYTES", ("n",))]
+    outputs = [("A", "FP32", ("n", 2)), ("B", "BYTES", ("n",))]
+    runner = make_runner(make_model(nodes, inputs, outputs), watchdog)
+
+    a, b = runner.compute({"a": BF16_VALUES, "b": np.array(["x", "é"], object)}, 2)
+
+    assert (a.tolist(), b.tolist()) == (BF16_VALUES.tolist(), ["x", "é"])
+
+
+def test_bf16_out_beside_texts_in_is_refused_with_a_remedy() -> None:
+    nodes = [
+        helper.make_node("Identity", ["a"], ["A"]),
+        helper.make_node("Identity", ["b"], ["B"]),
+    ]
+    inputs = [("a", "BF16", ("n",)), ("b", "BYTES", ("n",))]
+    artifact = make_model(nodes, inputs, [("A", "BF16", ("n",)), ("B", "BYTES", ("n",))])
+
+    with pytest.raises(Rejected, match="cast to FP32") as refusal:
+        open_session(artifact)
+    assert refusal.value.check == "signature"
+
+
+def test_a_session_with_bf16_ends_when_it_is_told_to() -> None:
+    session = BFloat16Session(open_session(looping_model()))
+    options = RunOptions()
+    options.terminate = True
+
+    assert session.run(None, {"n": np.array([3], np.int64)})[0].tolist() == [3]
+    with pytest.raises(Exception, match="terminate"):
+        session.run(None, {"n": np.array([3], np.int64)}, options)
+
+
 def test_a_model_that_runs_on_no_second_row_is_served_all_the_same(
     watchdog: Watchdog,
 ) -> None:
-    from onnx import helper
-
     node = helper.make_node("Reshape", ["x", "shape"], ["y"])
     constants = {"shape": np.array([1], np.int64)}
     artifact = make_model([node], [("x", "FP32", ("n",))], [("y", "FP32", (1,))], constants)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import ml_dtypes
 import msgspec
 import numpy as np
 import pytest
@@ -104,6 +105,13 @@ def test_quartiles_are_read_exactly_however_edges_collapse() -> None:
 def test_booleans_count_as_zero_and_one() -> None:
     found = numeric(np.array([True, False, True, True]))
     assert (found.edges, found.bin_counts) == ((0.0, 1.0), (1, 3, 0))
+
+
+def test_bf16_is_counted_as_the_numbers_it_holds() -> None:
+    values = np.array([1.5, np.nan, -2], ml_dtypes.bfloat16)
+    feature = only(values)
+    assert (feature.count, feature.missing) == (2, 1)
+    assert numeric(values).minimum == -2
 
 
 def test_each_column_of_a_matrix_is_a_feature() -> None:
