@@ -10,13 +10,25 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
 
 import gateway
-from gateway.http import admin, audit, health, keys
+from gateway.http import (
+    admin,
+    audit,
+    configuration,
+    health,
+    keys,
+    metrics,
+    model_docs,
+    operation,
+    repository,
+    statistics,
+)
 from gateway.http.access import check_access
 from gateway.http.bodies import in_time
 from gateway.http.docs import Documentation
 from gateway.http.inference import InferenceEndpoint
 from gateway.http.problems import answer_error
 from gateway.loader import Loader
+from gateway.metrics import Meter
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
 from registry.audit.query import AuditTrail
@@ -44,6 +56,27 @@ HANDLERS = (
     audit.find_records,
     audit.show_record,
     audit.show_payload,
+    metrics.show_metrics,
+    statistics.count_all,
+    statistics.count_model,
+    statistics.count_version,
+    repository.show_index,
+    repository.load,
+    repository.unload,
+    configuration.configure_model,
+    configuration.configure_version,
+    model_docs.describe_protocol,
+    model_docs.show_protocol,
+    model_docs.describe_champion,
+    model_docs.show_champion,
+    model_docs.describe_one,
+    model_docs.show_one,
+    operation.show_logging,
+    operation.change_logging,
+    operation.show_trace,
+    operation.change_trace,
+    operation.show_model_trace,
+    operation.change_model_trace,
 )
 
 
@@ -73,6 +106,7 @@ def build_application(
     registry: Registry,
     loader: Loader,
     pipeline: Pipeline,
+    meter: Meter,
     trail: AuditTrail,
 ) -> Application:
     """Put the parts of one worker together."""
@@ -88,6 +122,7 @@ def build_application(
             "registry": _provide(registry),
             "loader": _provide(loader),
             "trail": _provide(trail),
+            "meter": _provide(meter),
         },
         state=State({"loader": loader}),
         request_max_body_size=settings.upload_limit,

@@ -5,6 +5,7 @@ nothing. Only versions whose self-test showed that the size of a batch changes n
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from time import perf_counter_ns
 
 import numpy as np
 from msgspec import Struct
@@ -15,11 +16,18 @@ from registry.tensors import Tensor
 
 
 class Run(Struct, frozen=True):
-    """All outputs of one request, the rows that ran together, and where its own began."""
+    """All outputs of one request, the rows that ran together, and where its own began.
+
+    `requests` is how many ran together, told by the first of them alone. The run began at
+    `started_ns` of the performance counter and took `compute_ns`.
+    """
 
     values: list[Tensor]
     batch: int
     batch_row: int
+    requests: int
+    started_ns: int
+    compute_ns: int
 
 
 def split_turn(rows: Sequence[int], runner: Runner) -> Iterator[slice]:
@@ -50,21 +58,24 @@ def run_batch(
     Where they cannot run together, each runs by itself, and a fault is only of those it belongs to.
     """
     rows = sum(request.rows for request in requests)
+    started_ns = perf_counter_ns()
     try:
         values = runner.compute(joined, rows)
     except Exception as error:  # noqa: BLE001 - a value, so that each request gets its own
         return [error] if len(requests) == 1 else _run_alone(runner, requests)
+    compute_ns = perf_counter_ns() - started_ns
     if len(requests) == 1:
-        return [Run(values, rows, 0)]
+        return [Run(values, rows, 0, 1, started_ns, compute_ns)]
     if any(value.shape[:1] != (rows,) for value in values):
         # The model dropped or added rows, so nobody can say whose these are.
         return _run_alone(runner, requests)
     runs: list[Run | Exception] = []
-    start = 0
+    start, told = 0, len(requests)
     for request in requests:
         end = start + request.rows
-        runs.append(Run([value[start:end] for value in values], rows, start))
-        start = end
+        own = [value[start:end] for value in values]
+        runs.append(Run(own, rows, start, told, started_ns, compute_ns))
+        start, told = end, 0
     return runs
 
 

@@ -24,6 +24,8 @@ from gateway.protocol.messages import Encoded, InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label
 from gateway.protocol.response import encode_response
 from gateway.roster import ServedVersion
+from gateway.trace_context import TraceContext
+from gateway.tracing import Times
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
 from registry.errors import clip
 from registry.records import AuditRecord, Key, Kind, Lane, Outcome
@@ -41,7 +43,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """One inference request as a transport hands it over.
 
     `header_length` is that of the JSON before binary tensors, `encoding` how the body is packed,
-    `credential` is what `gateway.security.read_credential` made of the header.
+    `credential` is what `gateway.security.read_credential` made of the header, `trace` the trace of
+    the caller's that this request is part of.
     """
 
     model: str
@@ -51,6 +54,7 @@ class Call(Struct, frozen=True, kw_only=True):
     source: str | None
     header_length: int | None = None
     encoding: str = "identity"
+    trace: TraceContext | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -76,6 +80,7 @@ class Case:
 
     __slots__ = (
         "call",
+        "encode_ns",
         "encoded",
         "findings",
         "key",
@@ -88,7 +93,7 @@ class Case:
         "request",
         "run",
         "served",
-        "started",
+        "started_ns",
         "time_ns",
     )
 
@@ -96,7 +101,7 @@ class Case:
         self.call = call
         self.key = key
         self.reply = reply
-        self.started = time.perf_counter()
+        self.started_ns = time.perf_counter_ns()
         self.time_ns = now_ns()
         self.record_id = new_record_id(self.time_ns)
         self.served: ServedVersion | None = None
@@ -106,6 +111,7 @@ class Case:
         self.run: Run | None = None
         self.outputs: dict[str, Tensor] = {}
         self.encoded = _NOTHING
+        self.encode_ns = 0
         self.refusal: Refusal | None = None
         self.outcome: Outcome | None = None
 
@@ -122,10 +128,15 @@ class Case:
         return min(priority or LEAST_URGENT, LEAST_URGENT)
 
     @property
+    def elapsed_ns(self) -> int:
+        """How long ago the call came."""
+        return time.perf_counter_ns() - self.started_ns
+
+    @property
     def is_late(self) -> bool:
         """Whether the caller has said that an answer is of no use any more."""
         timeout_us = None if self.request is None else self.request.timeout_us
-        return timeout_us is not None and time.perf_counter() - self.started > timeout_us / 1e6
+        return timeout_us is not None and self.elapsed_ns > timeout_us * 1000
 
     def refuse(self, refusal: Refusal, outcome: Outcome = Outcome.REFUSED) -> None:
         self.refusal, self.outcome = refusal, outcome
@@ -143,16 +154,35 @@ class Case:
         if isinstance(run, Exception):
             self.fail(run)
             return
+        started_ns = time.perf_counter_ns()
         try:
             self._answer_with(run)
         except Exception as fault:  # noqa: BLE001 - the case's own end, and no other's
             self.fail(fault)
+        else:
+            self.encode_ns = time.perf_counter_ns() - started_ns
 
     def result(self) -> Answer | Denial:
         """Return what the caller gets once the record is on disk."""
         if self.refusal is not None:
             return Denial(self.record_id, self.refusal)
         return Answer(self.record_id, self.encoded)
+
+    def times(self) -> Times:
+        """Tell what became of a case that has its outcome, and where its time went."""
+        served, run = self.served, self.run
+        return Times(
+            record_id=self.record_id,
+            model=None if served is None else served.model,
+            version=None if served is None else served.number,
+            lane=self.lane,
+            error=None if self.refusal is None else self.refusal.code,
+            trace=self.call.trace,
+            queue_ns=0 if run is None else run.started_ns - self.started_ns,
+            compute_ns=0 if run is None else run.compute_ns,
+            encode_ns=self.encode_ns,
+            total_ns=self.elapsed_ns,
+        )
 
     def entry(self, payload_limit: int) -> Entry:
         """Write the record of a case that has its outcome, and the payload beside it.
@@ -191,7 +221,9 @@ class Case:
 
     def _leaf(self, given: str, answered: str | None) -> bytes:
         served, request, run = self.served, self.request, self.run
-        is_plain = answered is not None and self.findings is Findings.NONE
+        is_plain = (
+            answered is not None and self.findings is Findings.NONE and self.call.trace is None
+        )
         if not is_plain or served is None or request is None or run is None or self.lane is None:
             return encode_record(self._record(given, answered))
         blanks = Blanks(
@@ -208,7 +240,7 @@ class Case:
         return served.leaves.write(self.lane, self.key.id, self.call.source, blanks)
 
     def _latency_us(self) -> int:
-        return int((time.perf_counter() - self.started) * 1e6)
+        return self.elapsed_ns // 1000
 
     def _record(self, given: str | None, answered: str | None) -> AuditRecord:
         served, request, findings, run = self.served, self.request, self.findings, self.run
@@ -221,6 +253,7 @@ class Case:
             principal=self.key.id,
             source=self.call.source,
             request_id=None if request is None else request.id,
+            trace=None if self.call.trace is None else self.call.trace.trace_id,
             model=None if served is None else served.model,
             version=None if served is None else served.number,
             digest=None if served is None else served.artifact,

@@ -107,6 +107,10 @@ def main() -> None:
     type=click.FloatRange(0, min_open=True),
     help="Seconds within which the body of a request must arrive.",
 )
+@click.option(
+    "--otlp-endpoint",
+    help="Send spans to this OpenTelemetry collector, as in http://localhost:4318.",
+)
 def serve_command(data_dir: Path, **options: Any) -> None:
     """Serve the models of a data directory."""
     configure_logs("supervisor")

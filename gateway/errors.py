@@ -4,6 +4,9 @@
     ├── Unauthenticated     no valid key
     ├── Forbidden           a valid key without the role
     ├── NotServed           no such model or version answers here
+    ├── ModelUnloaded       the model is out of service
+    ├── NotLoaded           a worker cannot load what is to be served
+    ├── NotFollowed         not every worker obeys a change yet
     ├── MethodNotAllowed    the route exists, not for this method
     ├── BodyTooLarge        more bytes than the limit
     ├── BodyTimeout         the body did not arrive in time
@@ -57,6 +60,35 @@ class NotServed(GatewayError):
         self.model, self.version = model, version
         named = clip(model) if version is None else f"{clip(model)} version {clip(version)}"
         super().__init__(f"No {named} is served here: no alias names it.")
+
+
+class ModelUnloaded(GatewayError):
+    slug = "unloaded"
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            f"Model {clip(model)} was unloaded and is out of service until it is loaded."
+        )
+
+
+class NotLoaded(GatewayError):
+    slug = "not-loaded"
+
+    def __init__(self, model: str, reason: str) -> None:
+        self.model, self.reason = model, reason
+        super().__init__(f"A worker cannot load {clip(model)}: {reason}")
+
+
+class NotFollowed(GatewayError):
+    slug = "not-followed"
+
+    def __init__(self, late: int, deadline_s: float) -> None:
+        self.late, self.deadline_s = late, deadline_s
+        super().__init__(
+            f"The change is stored, but {late} of the workers did not follow within"
+            f" {deadline_s:g} s; ask again to wait for them."
+        )
 
 
 class MethodNotAllowed(GatewayError):

@@ -9,6 +9,7 @@ an entry says.
 import asyncio
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,8 +42,10 @@ class Journal:
     """The durable journal of one worker: made, used and closed on one event loop.
 
     `on_broken` is called on the loop, once, when a sync failed: the worker must end, and until then
-    the journal refuses everything. Making one raises JournalUnavailable or JournalBroken where the
-    first segment cannot be made; `directory` must exist.
+    the journal refuses everything. `on_commit` is called in the journal's thread with the entries
+    of each group that became durable and the seconds that took. Making a journal raises
+    JournalUnavailable or JournalBroken where the first segment cannot be made; `directory` must
+    exist.
     """
 
     def __init__(
@@ -50,12 +53,14 @@ class Journal:
         directory: Path,
         *,
         on_broken: Callable[[BaseException], None],
+        on_commit: Callable[[int, float], None] = lambda entries, seconds: None,
         segment_bytes: int = SEGMENT_BYTES,
         group_bytes: int = GROUP_BYTES,
         max_waiting: int = MAX_WAITING,
     ) -> None:
         self._directory = directory
         self._on_broken = on_broken
+        self._on_commit = on_commit
         self._segment_bytes = segment_bytes
         self._group_bytes = group_bytes
         self._max_waiting = max_waiting
@@ -142,7 +147,9 @@ class Journal:
         if self._broken is None:
             try:
                 self._rotate()
+                started = time.perf_counter()
                 self._writer.append([waiter.entry for waiter in group])
+                self._on_commit(len(group), time.perf_counter() - started)
             except JournalUnavailable as error:
                 return error
             except JournalBroken as error:

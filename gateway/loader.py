@@ -6,17 +6,21 @@ A version that cannot be loaded never takes anything away: what answered before 
 import asyncio
 import os
 
+import msgspec
+
 from gateway.contract import compile_contract
 from gateway.errors import GatewayError
 from gateway.leaves import AnswerLeaves
-from gateway.logs import logger
+from gateway.logs import LogSettings, apply_log_settings, logger
 from gateway.protocol.reader import RequestReader
 from gateway.roster import Roster, ServedModel, ServedVersion
 from gateway.runtime import Runner, Watchdog
 from gateway.security import Keyring
+from gateway.tracing import trace_models
+from registry import service
 from registry.errors import RegistryError
 from registry.lifecycle import champions
-from registry.records import CHAMPION, Version, WorkerStatus
+from registry.records import CHAMPION, SettingName, Version, WorkerStatus
 from registry.registry import Registry
 
 EMPTY_ROSTER = Roster(generation=-1, models={}, keyring=Keyring(()), failures={})
@@ -44,6 +48,8 @@ class Loader:
         """Bring the roster to the store's present generation, and tell the store that it is."""
         roster = await asyncio.to_thread(self._build, self.roster)
         self.roster = roster
+        apply_log_settings(roster.logging)
+        logger.debug("roster_loaded", generation=roster.generation)
         status = WorkerStatus(
             worker=self._worker,
             pid=os.getpid(),
@@ -76,13 +82,17 @@ class Loader:
         with self._registry.store.snapshot() as view:
             generation = view.generation()
             keyring = Keyring(view.api_keys())
+            out_of_service = service.unloaded(view)
+            logging = service.values(view, SettingName.LOGGING).get(None, "{}")
+            traces = service.values(view, SettingName.TRACE)
             wanted = {
-                model: _wanted_versions(
+                model: wanted_versions(
                     view.versions(model),
                     view.aliases(model),
                     champions([c for c in view.alias_changes(model) if c.alias == CHAMPION]),
                 )
                 for model in view.models()
+                if model not in out_of_service
             }
         failures: dict[str, str] = {}
         models = {
@@ -90,7 +100,15 @@ class Loader:
             for model, (versions, champion) in wanted.items()
             if versions
         }
-        return Roster(generation=generation, models=models, keyring=keyring, failures=failures)
+        return Roster(
+            generation=generation,
+            models=models,
+            keyring=keyring,
+            failures=failures,
+            unloaded=out_of_service,
+            logging=msgspec.json.decode(logging, type=LogSettings),
+            tracers=trace_models(models, traces, present.tracers),
+        )
 
     def _build_model(
         self,
@@ -145,7 +163,7 @@ class Loader:
         )
 
 
-def _wanted_versions(
+def wanted_versions(
     versions: list[Version], aliases: dict[str, int], champion_stack: list[int]
 ) -> tuple[list[Version], int | None]:
     """Choose what to keep loaded: all that an alias names, and the champion to roll back to."""

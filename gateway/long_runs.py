@@ -7,10 +7,9 @@ from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 
-from gateway.batching import Run
+from gateway.batching import Run, run_batch
 from gateway.cases import Case
 from gateway.errors import QueueTooLong, TooLate
-from registry.tensors import Tensor
 
 Done = Callable[[Case], None]
 
@@ -63,16 +62,12 @@ class LongRuns:
                 continue
             self._free -= 1
             run = asyncio.get_running_loop().run_in_executor(
-                self._executor, case.served.runner.compute, case.tensors, case.request.rows
+                self._executor, run_batch, case.served.runner, [case.request], case.tensors
             )
             run.add_done_callback(partial(self._finish, case, done))
 
-    def _finish(self, case: Case, done: Done, run: asyncio.Future[list[Tensor]]) -> None:
+    def _finish(self, case: Case, done: Done, runs: asyncio.Future[list[Run | Exception]]) -> None:
         self._free += 1
-        assert case.request is not None
-        try:
-            case.take(Run(run.result(), case.request.rows, 0))
-        except Exception as fault:  # noqa: BLE001 - the case's own end
-            case.take(fault)
+        case.take(runs.result()[0])
         done(case)
         self._start_next()

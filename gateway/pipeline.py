@@ -9,16 +9,22 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from gateway.batching import join, run_batch, split_turn
 from gateway.cases import LEAST_URGENT, Answer, Call, Case, Denial, Reply
 from gateway.errors import Overloaded, Unauthenticated
 from gateway.journal import Journal
 from gateway.long_runs import LongRuns
+from gateway.metrics import Metrics, Series
 from gateway.protocol.compression import decompress
 from gateway.protocol.refusal import Refusal, refuse_for
 from gateway.roster import Roster, ServedVersion
 from gateway.security import Role, authenticate, authorise
+from registry.errors import JournalBroken, JournalUnavailable
+
+if TYPE_CHECKING:
+    from gateway.spans import Spans  # needs what only the extra `otel` installs
 
 _INVOKERS = frozenset({Role.INVOKER})
 
@@ -32,19 +38,26 @@ class Pipeline:
         roster: Callable[[], Roster],
         journal: Journal,
         long_runs: LongRuns,
+        metrics: Metrics,
         in_flight_limit: int,
         body_limit: int,
         payload_limit: int,
+        spans: "Spans | None" = None,
     ) -> None:
         self._roster = roster
         self._journal = journal
         self._long_runs = long_runs
+        self._metrics = metrics
+        self._spans = spans
         self._in_flight_limit = in_flight_limit
         self._body_limit = body_limit
         self._payload_limit = payload_limit
         self._loop = asyncio.get_running_loop()
         self._in_flight = 0
         self._turn: list[Case] = []
+        metrics.gauge("in_flight", lambda: self._in_flight)
+        metrics.gauge("in_flight_limit", lambda: in_flight_limit)
+        metrics.gauge("queue_wait_s", lambda: long_runs.wait_s)
 
     async def infer(self, call: Call) -> Answer | Denial:
         """Answer a call, or say why not; its record is on disk when this returns.
@@ -71,11 +84,13 @@ class Pipeline:
         JournalBroken where no record could be made durable: then nothing is answered.
         """
         if self._in_flight >= self._in_flight_limit:
+            self._metrics.unmet.fail(Overloaded.slug)
             reply(Overloaded(self._in_flight_limit))
             return
         try:
             key = authenticate(self._roster().keyring, call.credential)
         except Unauthenticated as fault:
+            self._metrics.unmet.fail(fault.slug)
             reply(fault)
             return
         self._in_flight += 1
@@ -135,9 +150,40 @@ class Pipeline:
         """Hand over the record of a case that has its outcome; the reply waits for the disk."""
         self._journal.append(case.entry(self._payload_limit), partial(self._deliver, case))
 
-    def _deliver(self, case: Case, error: Exception | None) -> None:
+    def _deliver(self, case: Case, error: JournalUnavailable | JournalBroken | None) -> None:
         self._in_flight -= 1
         case.reply(case.result() if error is None else error)
+        if error is None:
+            self._tell(case)
+        else:
+            self._series(case).fail(error.slug, case.elapsed_ns)
+
+    def _tell(self, case: Case) -> None:
+        """Count a case whose caller has its reply, and tell of it whoever is to know."""
+        series, run, request = self._series(case), case.run, case.request
+        if case.refusal is not None:
+            series.fail(case.refusal.code, case.elapsed_ns)
+        elif run is not None and request is not None:
+            series.observe(
+                latency_ns=case.elapsed_ns,
+                queue_ns=run.started_ns - case.started_ns,
+                compute_ns=run.compute_ns,
+                encode_ns=case.encode_ns,
+                rows=request.rows,
+            )
+        if run is not None and run.requests:
+            self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
+        tracers = self._roster().tracers
+        if tracers is not None:
+            tracers.note(case.times())
+        if self._spans is not None:
+            self._spans.note(case.times())
+
+    def _series(self, case: Case) -> Series:
+        served, lane = case.served, case.lane
+        if served is None or lane is None:
+            return self._metrics.unmet
+        return self._metrics.series(served.model, served.number, lane)
 
 
 def _by_version(cases: Iterable[Case]) -> Iterable[tuple[ServedVersion, list[Case]]]:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.contract import Checker
-from gateway.errors import NotServed
+from gateway.errors import ModelUnloaded, NotServed
 from gateway.leaves import AnswerLeaves
+from gateway.logs import LogSettings
 from gateway.protocol.reader import RequestReader
 from gateway.runtime import Runner
 from gateway.security import Keyring
+from gateway.tracing import Tracers
 from registry.records import Lane, Signature
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -44,16 +46,19 @@ class Roster(Struct, frozen=True, kw_only=True):
     models: Mapping[str, ServedModel]
     keyring: Keyring
     failures: Mapping[str, str]
+    unloaded: frozenset[str] = frozenset()
+    logging: LogSettings = LogSettings()
+    tracers: Tracers | None = None
 
     def model(self, name: str) -> ServedModel:
-        """Find a model that answers. Raises NotServed."""
+        """Find a model that answers. Raises NotServed and ModelUnloaded."""
         found = self.models.get(name)
         if found is None:
-            raise NotServed(name)
+            raise ModelUnloaded(name) if name in self.unloaded else NotServed(name)
         return found
 
     def choose(self, name: str, version: str | None) -> tuple[ServedVersion, Lane]:
-        """Find the version a request meets, and the lane. Raises NotServed."""
+        """Find the version a request meets, and the lane. Raises NotServed and ModelUnloaded."""
         model = self.model(name)
         if version is None:
             if model.champion is None:

@@ -19,12 +19,12 @@ class Role(StrEnum):
     """What a key may be used for; a key has the rights of its roles and no others."""
 
     INVOKER = "invoker"  # ask a model for inference, post its ground truth
-    VIEWER = "viewer"  # read models, versions and their history
+    VIEWER = "viewer"  # read models, versions, their history, metrics
     PUBLISHER = "publisher"  # publish versions
-    DEPLOYER = "deployer"  # promote, roll back, run rollouts
+    DEPLOYER = "deployer"  # promote, roll back, load, unload
     APPROVER = "approver"  # approve or reject promotions that others asked for
     AUDITOR = "auditor"  # query, export and replay audit records
-    ADMIN = "admin"  # make and revoke keys
+    ADMIN = "admin"  # make and revoke keys, change what is logged and traced
 
 
 class Keyring:

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import importlib
 import os
 import signal
 import socket
@@ -11,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.logs import logger
+from gateway.metrics import Slots
 from gateway.settings import Settings, write_settings
-from registry.errors import Conflict, StoreUnavailable
+from registry.errors import Conflict, InvalidRequest, StoreUnavailable
 from registry.store import Store, open_store
 
 _BACKLOG = 2048
@@ -46,7 +48,7 @@ class Supervisor:
         listener, pipe = self._listener.fileno(), self._pipe
         controller = asyncio.create_task(self._keep("controller", "gateway.controller", pipe))
         workers = [
-            asyncio.create_task(self._keep(f"worker {n}", "gateway.worker", listener, pipe))
+            asyncio.create_task(self._keep(f"worker {n}", "gateway.worker", listener, pipe, slot=n))
             for n in range(self._settings.workers)
         ]
         await self._stopping.wait()
@@ -54,7 +56,9 @@ class Supervisor:
         await self._end("worker", workers)
         await self._end("controller", [controller])
 
-    async def _keep(self, name: str, module: str, *descriptors: int) -> None:
+    async def _keep(
+        self, name: str, module: str, *descriptors: int, slot: int | None = None
+    ) -> None:
         delay_s = _RESTART_S
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -64,6 +68,7 @@ class Supervisor:
                 module,
                 write_settings(self._settings),
                 *map(str, descriptors),
+                *([] if slot is None else [str(slot)]),
                 pass_fds=descriptors,
             )
             self._children[name] = process
@@ -100,16 +105,28 @@ class Supervisor:
 def serve(settings: Settings) -> None:
     """Serve a data directory until told to stop.
 
-    Raises Conflict where it is served already, and StoreUnavailable where the port is taken.
+    Raises Conflict where it is served already, StoreUnavailable where the port is taken, and
+    InvalidRequest where spans are wanted without what it takes to send them.
     """
+    if settings.otlp_endpoint is not None:
+        _check_spans()
     store = open_store(settings.data_dir)
     settings.journal_dir.mkdir(mode=0o700, exist_ok=True)
     with _sole_server(settings):
         store.clear_workers()
+        Slots(settings.metrics_dir).clear()
         with _listen(settings) as listener:
             logger.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             asyncio.run(Supervisor(settings, store, listener).run())
         store.close()
+
+
+def _check_spans() -> None:
+    try:
+        importlib.import_module("gateway.spans")
+    except ModuleNotFoundError as error:
+        message = "Spans need more than is installed: pip install 'governed-gateway[otel]'."
+        raise InvalidRequest("otlp_endpoint", message) from error
 
 
 @contextmanager

@@ -24,6 +24,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `run_deadline_s` ends a run of a model, `header_deadline_s` and `body_deadline_s` a request
     whose head or body does not arrive, `idle_deadline_s` a connection on which nothing is asked.
+    `otlp_endpoint` is the address of an OpenTelemetry collector; without one no span is made.
     `poll_s` is how often workers look for changes and the controller for journal records.
     """
 
@@ -41,12 +42,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_deadline_s: float = 30.0
     idle_deadline_s: float = 75.0
     transport: Transport = Transport.PROTOCOL
+    otlp_endpoint: str | None = None
     poll_s: float = 0.1
     drain_s: float = 10.0
 
     @property
     def artifacts_dir(self) -> Path:
         return self.data_dir / "artifacts"
+
+    @property
+    def metrics_dir(self) -> Path:
+        return self.data_dir / "metrics"
 
     @property
     def journal_dir(self) -> Path:

@@ -2,12 +2,13 @@
 
 import asyncio
 import gc
+import importlib
 import os
 import signal
 import socket
 import sys
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import uvicorn
@@ -19,6 +20,8 @@ from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.logs import configure_logs, logger
 from gateway.long_runs import LongRuns
+from gateway.metrics import Meter, Metrics, Slots
+from gateway.metrics.counters import resident_bytes
 from gateway.pipeline import Pipeline
 from gateway.runtime import Watchdog
 from gateway.settings import Settings, Transport, read_settings
@@ -27,20 +30,32 @@ from registry.audit.query import AuditTrail
 from registry.registry import Registry
 from registry.store import open_store
 
+if TYPE_CHECKING:
+    from gateway.spans import Spans
+
 JOURNAL_BROKEN_EXIT = 70
 _LAST_ANSWERS_S = 0.2
 _RUN_THREADS = 2
 _COLLECT_AFTER = 20_000
 
 
-async def run_worker(settings: Settings, listener: socket.socket, parent: int) -> None:
-    """Serve from an open listener until told to stop, or until the pipe `parent` closes."""
+async def run_worker(settings: Settings, listener: socket.socket, parent: int, slot: int) -> None:
+    """Serve from an open listener until told to stop, or until the pipe `parent` closes.
+
+    The worker goes on from the counts of the one that had its slot before.
+    """
     name = f"worker-{uuid4().hex[:8]}"
     store = open_store(settings.data_dir)
     registry = Registry(store, Artifacts(settings.artifacts_dir))
     watchdog = Watchdog(settings.run_deadline_s)
     long_runs = LongRuns(threads=_RUN_THREADS, longest_wait_s=settings.queue_limit_s)
-    journal = Journal(settings.journal_dir, on_broken=_end_at_once)
+    slots = Slots(settings.metrics_dir)
+    metrics = Metrics(slot, slots.read(slot))
+    meter = Meter(metrics, slots, slot)
+    journal = Journal(settings.journal_dir, on_broken=_end_at_once, on_commit=metrics.commit)
+    metrics.gauge("journal_waiting", lambda: journal.waiting)
+    metrics.gauge("resident_bytes", resident_bytes)
+    spans = _open_spans(settings)
     loader = Loader(
         worker=name,
         registry=registry,
@@ -52,15 +67,18 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int) -
         roster=lambda: loader.roster,
         journal=journal,
         long_runs=long_runs,
+        metrics=metrics,
         in_flight_limit=settings.in_flight_limit,
         body_limit=settings.body_limit,
         payload_limit=settings.payload_limit,
+        spans=spans,
     )
     application = build_application(
         settings=settings,
         registry=registry,
         loader=loader,
         pipeline=pipeline,
+        meter=meter,
         trail=AuditTrail(store, settings.journal_dir),
     )
     limits = Limits(
@@ -73,6 +91,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int) -
     _settle_memory()
     tasks = [
         asyncio.create_task(loader.follow()),
+        asyncio.create_task(meter.follow()),
         asyncio.create_task(watch_deadlines(server.server_state, limits)),
     ]
     _stop_with_parent(server, parent)
@@ -83,9 +102,20 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int) -
         for task in tasks:
             task.cancel()
         await journal.close()
+        await meter.write()
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
         long_runs.close()
         watchdog.close()
         store.close()
+
+
+def _open_spans(settings: Settings) -> "Spans | None":
+    """Import what sends spans only where it is wanted: it is an extra, and not small."""
+    if settings.otlp_endpoint is None:
+        return None
+    spans: Spans = importlib.import_module("gateway.spans").Spans(settings.otlp_endpoint)
+    return spans
 
 
 def _uvicorn_config(
@@ -135,7 +165,7 @@ def _stop_with_parent(server: uvicorn.Server, parent: int) -> None:
 
 
 def main() -> None:
-    """Run a worker from its command line: settings, listener and pipe as the supervisor gives."""
+    """Run a worker from its command line: as the supervisor writes it."""
     settings = read_settings(sys.argv[1])
     configure_logs("worker")
     # uvicorn raises the signal that stopped it once more when it is done; what is left to close
@@ -143,7 +173,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     with socket.socket(fileno=int(sys.argv[2])) as listener:
-        uvloop.run(run_worker(settings, listener, int(sys.argv[3])))
+        uvloop.run(run_worker(settings, listener, int(sys.argv[3]), int(sys.argv[4])))
 
 
 if __name__ == "__main__":

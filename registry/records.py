@@ -243,6 +243,22 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     failures: dict[str, str]
 
 
+class SettingName(StrEnum):
+    """What an operator can set while the gateway runs."""
+
+    UNLOADED = "unloaded"  # the model is out of service, whatever its aliases name
+    LOGGING = "logging"
+    TRACE = "trace"
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """One value that workers obey: of one model, or of all where `model` is None; JSON."""
+
+    name: SettingName
+    model: str | None
+    value: str
+
+
 class Kind(StrEnum):
     """What a record tells of."""
 
@@ -270,10 +286,10 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
 
     `v` is the format's version. Holds strings, integers and arrays of strings only, and commitments
     instead of payloads: nothing here needs to be erased. `id` is a UUIDv7, `time` nanoseconds since
-    1970 in UTC as a string, `latency_us` the microseconds from the body's arrival to the record,
-    `batch` the rows that ran together and `batch_row` where this request's began, `input` and
-    `output` the commitments of `registry.entry`. `violations`, `flags` and
-    `observed` name rule, input and row, as in `range distance[3]`.
+    1970 in UTC as a string, `trace` the id of the caller's own trace, `latency_us` the microseconds
+    from the body's arrival to the record, `batch` the rows that ran together and `batch_row` where
+    this request's began, `input` and `output` the commitments of `registry.entry`. `violations`,
+    `flags` and `observed` name rule, input and row, as in `range distance[3]`.
     """
 
     id: str
@@ -283,6 +299,7 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     principal: str | None = None
     source: str | None = None
     request_id: str | None = None
+    trace: str | None = None
     model: str | None = None
     version: int | None = None
     digest: str | None = None

@@ -98,7 +98,7 @@ class Registry:
                 created=self._clock(),
             )
             tx.add_version(version)
-            self._record(tx, "publish", author, version.created, version=version)
+            self.record(tx, "publish", author, version.created, version=version)
         return version
 
     def promote(self, model: str, number: int, reason: str, author: Author) -> AliasChange:
@@ -183,7 +183,7 @@ class Registry:
             names = [alias for alias, named in tx.aliases(model).items() if named == number]
             state = lifecycle.advance(version, lifecycle.Step.RETIRE, names)
             tx.set_state(model, number, state)
-            self._record(tx, "retire", author, self._clock(), version=version, reason=reason)
+            self.record(tx, "retire", author, self._clock(), version=version, reason=reason)
             return msgspec.structs.replace(version, state=state)
 
     def live_at(self, model: str, at: datetime, alias: str = CHAMPION) -> LiveVersion:
@@ -217,7 +217,7 @@ class Registry:
         with self.store.write() as tx:
             tx.add_key(key)
             reason = f"{key.name}: {', '.join(key.roles)}"
-            self._record(tx, "key.create", author, key.created, subject=key.id, reason=reason)
+            self.record(tx, "key.create", author, key.created, subject=key.id, reason=reason)
 
     def revoke_key(self, key_id: str, author: Author) -> Key:
         """End a key; revoking it again changes nothing. Raises KeyNotFound."""
@@ -229,7 +229,7 @@ class Registry:
                 return key
             at = self._clock()
             tx.revoke_key(key_id, at)
-            self._record(tx, "key.revoke", author, at, subject=key_id)
+            self.record(tx, "key.revoke", author, at, subject=key_id)
             return msgspec.structs.replace(key, revoked=at)
 
     def _move_alias(
@@ -244,7 +244,7 @@ class Registry:
         reason: str,
     ) -> AliasChange:
         at = self._clock()
-        record = self._record(
+        record = self.record(
             tx,
             cause.value,
             author,
@@ -268,7 +268,7 @@ class Registry:
         tx.add_alias_change(change)
         return change
 
-    def _record(
+    def record(
         self,
         tx: Transaction,
         action: str,
@@ -279,6 +279,7 @@ class Registry:
         model: str | None = None,
         **details: Any,
     ) -> AuditRecord:
+        """Append the record of a change that is made in the same transaction."""
         time_ns = to_us(at) * 1000
         record = AuditRecord(
             id=new_record_id(time_ns),

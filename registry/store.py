@@ -18,6 +18,8 @@ from registry.records import (
     AuditRecord,
     Key,
     RecordFilter,
+    Setting,
+    SettingName,
     Version,
     VersionState,
     WorkerStatus,
@@ -29,7 +31,7 @@ class Reader(Protocol):
     """What can be asked of a store, and inside one of its transactions."""
 
     def generation(self) -> int:
-        """Return a number that grows with every change of versions, aliases or keys."""
+        """Return a number that grows with every change of versions, aliases, keys or settings."""
         ...
 
     def models(self) -> list[str]:
@@ -54,6 +56,10 @@ class Reader(Protocol):
 
     def api_keys(self) -> list[Key]:
         """Return all keys, revoked ones included, oldest first."""
+        ...
+
+    def settings(self) -> list[Setting]:
+        """Return all settings, by name and model."""
         ...
 
     def records(
@@ -82,7 +88,7 @@ class Reader(Protocol):
 class Transaction(Reader, Protocol):
     """Changes that take effect together, or not at all.
 
-    A transaction that changes versions, aliases or keys without a record is an error: it raises
+    A transaction that changes anything but the log without a record is an error: it raises
     RuntimeError when it would be committed, and nothing is changed.
     """
 
@@ -95,6 +101,14 @@ class Transaction(Reader, Protocol):
     def add_key(self, key: Key) -> None: ...
 
     def revoke_key(self, key_id: str, at: datetime) -> None: ...
+
+    def put_setting(self, setting: Setting) -> None:
+        """Set a value, in place of the one before."""
+        ...
+
+    def remove_setting(self, name: SettingName, model: str | None) -> None:
+        """Let a setting have no value; nothing happens where it has none."""
+        ...
 
     def append(self, record: AuditRecord) -> None:
         """Give a record the next index of the log."""

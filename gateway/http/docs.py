@@ -3,11 +3,11 @@
 from typing import Any
 
 import msgspec
-from litestar import Controller, MediaType, Request, get
+from litestar import Controller, MediaType, Request, Response, get
 from litestar.constants import OPENAPI_JSON_HANDLER_NAME
-from litestar.openapi.plugins import ScalarRenderPlugin
 
 from gateway.http.access import OPEN
+from gateway.http.pages import HEADERS, render_page
 from gateway.http.problems import Problem, content_type
 
 _PROBLEM_REF = "#/components/schemas/{name}"
@@ -34,14 +34,15 @@ class Documentation(Controller):
         return describe_routes(request)
 
     @get("/docs", media_type=MediaType.HTML, sync_to_thread=False)
-    def show(self, request: Request[Any, Any, Any]) -> bytes:
-        return ScalarRenderPlugin().render(request, describe_routes(request))
+    def show(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        page = render_page(describe_routes(request), "/openapi.json")
+        return Response(page, media_type=MediaType.HTML, headers=HEADERS)
 
 
 def describe_routes(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """Return the OpenAPI document of all routes."""
     document = request.app.openapi_schema.to_schema()
-    (problem,), schemas = msgspec.json.schema_components([Problem], ref_template=_PROBLEM_REF)
+    problem, schemas = describe_problem()
     paths = {
         **document["paths"],
         "/v2/models/{model}/infer": _infer("model"),
@@ -53,6 +54,12 @@ def describe_routes(request: Request[Any, Any, Any]) -> dict[str, Any]:
     }
     document["components"]["schemas"].update(schemas)
     return document
+
+
+def describe_problem() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schema of an error's body, and the schemas that it refers to."""
+    (problem,), schemas = msgspec.json.schema_components([Problem], ref_template=_PROBLEM_REF)
+    return problem, schemas
 
 
 def _describe_errors(path: str, operation: Any, problem: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from gateway.http.problems import Reply, reply_to, reply_to_error
 from gateway.protocol.compression import choose_encoding, compress
 from gateway.protocol.reader import parse_header_length
 from gateway.security import read_credential
+from gateway.trace_context import TraceContext, parse_traceparent
 
 INFER_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 # A smaller body is hardly made smaller, and a larger one would hold up everybody else.
@@ -36,6 +37,7 @@ class Head(Struct, frozen=True, kw_only=True):
     json_length: int | None
     encoding: str
     packs: str | None
+    trace: TraceContext | None
     fault: GatewayError | None = None
 
     def call(self, body: bytes, source: str | None) -> Call:
@@ -47,6 +49,7 @@ class Head(Struct, frozen=True, kw_only=True):
             source=source,
             header_length=self.json_length,
             encoding=self.encoding,
+            trace=self.trace,
         )
 
 
@@ -66,6 +69,7 @@ def read_head(path: str, headers: Iterable[tuple[bytes, bytes]], *, body_limit: 
         json_length=parse_header_length(given.get(b"inference-header-content-length")),
         encoding=given.get(b"content-encoding", "identity").strip().lower(),
         packs=choose_encoding(given.get(b"accept-encoding")),
+        trace=parse_traceparent(given.get(b"traceparent")),
         fault=_fault(given, length or 0, body_limit),
     )
 

@@ -17,8 +17,18 @@ from gateway.security import Role
 from gateway.settings import Settings
 
 SERVER_NAME = "governed-gateway"
-# Only what is really served.
-EXTENSIONS = ("binary_tensor_data", "classification", "parameters", "schedule_policy")
+# What is served of the protocol beyond its core, by the names it has there; only what really is.
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "parameters",
+    "schedule_policy",
+    "model_repository",
+    "model_configuration",
+    "statistics",
+    "logging",
+    "trace",
+)
 _LEAST_FREE_BYTES = 1 << 20
 _READERS = open_to(Role.INVOKER, Role.VIEWER)
 

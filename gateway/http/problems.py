@@ -50,10 +50,13 @@ STATUSES: dict[str, int] = {
     "journal-broken": 503,
     "journal-unavailable": 503,
     "model-timeout": 503,
+    "not-followed": 503,
+    "not-loaded": 503,
     "overloaded": 503,
     "store-incompatible": 503,
     "store-unavailable": 503,
     "too-late": 503,
+    "unloaded": 503,
 }
 _TITLES = {
     400: "Bad request",

@@ -14,6 +14,8 @@ from registry.records import (
     AliasChange,
     Key,
     RecordFilter,
+    Setting,
+    SettingName,
     Version,
     VersionState,
     WorkerStatus,
@@ -21,6 +23,7 @@ from registry.records import (
 from registry.times import from_us, to_us
 
 Row = tuple[Any, ...]
+ALL_MODELS = ""  # of a setting; no model has this name
 
 
 def version_row(version: Version) -> Row:
@@ -100,6 +103,15 @@ def to_key(row: Row) -> Key:
         expires=None if expires is None else from_us(expires),
         revoked=None if revoked is None else from_us(revoked),
     )
+
+
+def setting_row(setting: Setting) -> Row:
+    return (setting.name.value, setting.model or ALL_MODELS, setting.value)
+
+
+def to_setting(row: Row) -> Setting:
+    name, model, value = row
+    return Setting(name=SettingName(name), model=model or None, value=value)
 
 
 class _Columns(Struct, frozen=True):

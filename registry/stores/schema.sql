@@ -1,6 +1,6 @@
 -- Times are microseconds since 1970 in UTC; record ids are the 16 bytes of a UUIDv7.
 
--- Grows with every change of what workers obey: versions, aliases, keys.
+-- Grows with every change of what workers obey: versions, aliases, keys, settings.
 CREATE TABLE generation (number INTEGER NOT NULL) STRICT;
 INSERT INTO generation VALUES (0);
 
@@ -80,4 +80,12 @@ CREATE TABLE worker (
     failures TEXT NOT NULL
 ) STRICT;
 
-PRAGMA user_version = 1;
+-- What operators set while the gateway runs; a model '' stands for all models.
+CREATE TABLE setting (
+    name TEXT NOT NULL,
+    model TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (name, model)
+) STRICT;
+
+PRAGMA user_version = 2;

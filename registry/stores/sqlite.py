@@ -21,6 +21,8 @@ from registry.records import (
     AuditRecord,
     Key,
     RecordFilter,
+    Setting,
+    SettingName,
     Version,
     VersionState,
     WorkerStatus,
@@ -28,11 +30,13 @@ from registry.records import (
 from registry.stores import rows
 from registry.times import to_us
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Every SQLite from 3.7.0 to 3.51.2 can corrupt a WAL database that has two writers.
 OLDEST_SAFE_SQLITE = (3, 51, 3)
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
+# How a store of each older format becomes one of the next.
+_MIGRATIONS = {1: Path(__file__).with_name("from_1.sql")}
 _BUSY_TIMEOUT_MS = 10_000
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
@@ -92,6 +96,10 @@ class SqliteReader:
     def api_keys(self) -> list[Key]:
         return [rows.to_key(row) for row in self._rows("SELECT * FROM key ORDER BY created, id")]
 
+    def settings(self) -> list[Setting]:
+        found = self._rows("SELECT * FROM setting ORDER BY name, model")
+        return [rows.to_setting(row) for row in found]
+
     def records(
         self, wanted: RecordFilter, *, before: str | None, limit: int
     ) -> list[tuple[int, bytes]]:
@@ -142,6 +150,13 @@ class SqliteTransaction(SqliteReader):
     def revoke_key(self, key_id: str, at: datetime) -> None:
         self._change("UPDATE key SET revoked = ? WHERE id = ?", (to_us(at), key_id))
 
+    def put_setting(self, setting: Setting) -> None:
+        self._change("INSERT OR REPLACE INTO setting VALUES (?, ?, ?)", rows.setting_row(setting))
+
+    def remove_setting(self, name: SettingName, model: str | None) -> None:
+        query = "DELETE FROM setting WHERE name = ? AND model = ?"
+        self._change(query, (name.value, model or rows.ALL_MODELS))
+
     def append(self, record: AuditRecord) -> None:
         [(index,)] = self._rows(_NEXT_INDEX)
         self._rows(_INSERT_RECORD, rows.record_row(index, encode_record(record)))
@@ -190,10 +205,13 @@ class SqliteStore(SqliteReader):
             (found,) = next(connection.execute("PRAGMA user_version"))
             if found == 0:
                 connection.execute(_SCHEMA.read_text())
-            elif found != SCHEMA_VERSION:
+            elif found > SCHEMA_VERSION:
                 raise StoreIncompatible(
                     f"The store has format {found}; this program reads format {SCHEMA_VERSION}."
                 )
+            else:
+                for step in range(found, SCHEMA_VERSION):
+                    connection.execute(_MIGRATIONS[step].read_text())
 
     @contextmanager
     def snapshot(self) -> Iterator[SqliteReader]:

@@ -25,6 +25,8 @@ from registry.records import (
     Lane,
     Outcome,
     RecordFilter,
+    Setting,
+    SettingName,
     Version,
     VersionState,
     WorkerStatus,
@@ -101,6 +103,10 @@ def make_entries(*seconds: float) -> list[Entry]:
     return [Entry(encode_record(make_record(second)), None) for second in seconds]
 
 
+def make_setting(model: str | None = "m", value: str = "true") -> Setting:
+    return Setting(name=SettingName.UNLOADED, model=model, value=value)
+
+
 def everything(store: Store) -> list[Any]:
     with store.snapshot() as view:
         models = view.models()
@@ -110,6 +116,7 @@ def everything(store: Store) -> list[Any]:
             [view.versions(model) for model in models],
             [view.alias_changes(model) for model in models],
             view.api_keys(),
+            view.settings(),
             view.records(RecordFilter(), before=None, limit=10_000),
             view.positions(),
             view.workers(),
@@ -122,6 +129,7 @@ def fill(store: Store) -> None:
         tx.add_version(make_version(2))
         tx.add_alias_change(make_change(1))
         tx.add_key(make_key())
+        tx.put_setting(make_setting())
         tx.append(make_record(kind=Kind.ADMIN))
 
 
@@ -131,6 +139,8 @@ CHANGES: dict[str, Callable[[Transaction], None]] = {
     "add_alias_change": lambda tx: tx.add_alias_change(make_change(2)),
     "add_key": lambda tx: tx.add_key(make_key("other")),
     "revoke_key": lambda tx: tx.revoke_key("key-k", START),
+    "put_setting": lambda tx: tx.put_setting(make_setting(value="other")),
+    "remove_setting": lambda tx: tx.remove_setting(SettingName.UNLOADED, "m"),
 }
 
 
@@ -223,6 +233,24 @@ def test_values_come_back_as_they_were_stored(store: Store) -> None:
         tx.append(make_record())
     assert [key.revoked for key in store.api_keys()] == [later, None]
     assert [one.state for one in store.versions("m")] == [VersionState.RETIRED]
+
+
+def test_a_setting_is_what_was_put_last_for_its_model_or_for_all(store: Store) -> None:
+    trace = Setting(name=SettingName.TRACE, model=None, value="{}")
+    with store.write() as tx:
+        for setting in (make_setting("b"), make_setting(None), make_setting("a"), trace):
+            tx.put_setting(setting)
+        tx.put_setting(make_setting("b", "other"))
+        tx.append(make_record())
+    assert store.settings() == [
+        trace, make_setting(None), make_setting("a"), make_setting("b", "other"),
+    ]  # fmt: skip
+    with store.write() as tx:
+        tx.remove_setting(SettingName.UNLOADED, None)
+        tx.remove_setting(SettingName.UNLOADED, "a")
+        tx.remove_setting(SettingName.TRACE, "a")
+        tx.append(make_record())
+    assert store.settings() == [trace, make_setting("b", "other")]
 
 
 def test_models_are_sorted_and_versions_stand_by_number(store: Store) -> None:

@@ -26,9 +26,10 @@ class HastyJournal(Journal):
 
 
 def keep_hasty_workers(
-    self: Supervisor, name: str, module: str, *descriptors: int
+    self: Supervisor, name: str, module: str, *descriptors: int, **options: Any
 ) -> Coroutine[Any, Any, None]:
-    return _keep(self, name, module.replace("gateway.worker", "tests.crash.hasty"), *descriptors)
+    module = module.replace("gateway.worker", "tests.crash.hasty")
+    return _keep(self, name, module, *descriptors, **options)
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ import gateway.cli
 import registry.cli
 from gateway.app import HANDLERS
 from gateway.http.problems import STATUSES
+from gateway.metrics import Metrics
+from gateway.metrics.exposition import FAMILIES, merge
 from gateway.security import Role
 from gateway.settings import Settings
 from registry.records import AuditRecord, Contract, Rule
@@ -48,6 +50,32 @@ def test_every_role_and_every_member_of_a_record_is_described() -> None:
 
     assert roles == set(Role)
     assert set(AuditRecord.__struct_fields__) <= members
+
+
+def test_every_metric_is_described_with_its_labels() -> None:
+    metrics = Metrics()
+    series = metrics.series("m", 1, "champion")
+    series.observe(latency_ns=1, queue_ns=1, compute_ns=1, encode_ns=1, rows=1)
+    series.fail("range")
+    for name in (
+        "in_flight",
+        "in_flight_limit",
+        "queue_wait_s",
+        "journal_waiting",
+        "resident_bytes",
+    ):
+        metrics.gauge(name, lambda: 0)
+    merged = merge([metrics.snapshot()])
+    in_code = {
+        family.name: {
+            label for _, labels, _ in family.samples(merged) for label in labels if label != "le"
+        }
+        for family in FAMILIES
+    }
+
+    table = re.findall(r"^\| `(gateway_\w+)` \|(.*?)\|", read("docs/operating.md"), re.MULTILINE)
+
+    assert {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in table} == in_code
 
 
 def test_every_route_under_admin_and_audit_is_described() -> None:

@@ -50,6 +50,28 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/audit/records"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/payload"): {Role.AUDITOR},
+    ("GET", "/metrics"): {Role.VIEWER},
+    ("GET", "/v2/models/stats"): READERS,
+    ("GET", "/v2/models/{model}/stats"): READERS,
+    ("GET", "/v2/models/{model}/versions/{version}/stats"): READERS,
+    ("GET", "/v2/models/{model}/config"): READERS,
+    ("GET", "/v2/models/{model}/versions/{version}/config"): READERS,
+    ("GET", "/v2/logging"): {Role.VIEWER, Role.ADMIN},
+    ("POST", "/v2/logging"): {Role.ADMIN},
+    ("GET", "/v2/trace/setting"): {Role.VIEWER, Role.ADMIN},
+    ("POST", "/v2/trace/setting"): {Role.ADMIN},
+    ("GET", "/v2/models/{model}/trace/setting"): {Role.VIEWER, Role.ADMIN},
+    ("POST", "/v2/models/{model}/trace/setting"): {Role.ADMIN},
+    ("GET", "/v2/docs"): OPEN,
+    ("GET", "/v2/docs/dataplane.json"): OPEN,
+    ("GET", "/v2/models/{model}/docs"): READERS,
+    ("GET", "/v2/models/{model}/docs/dataplane.json"): READERS,
+    ("GET", "/v2/models/{model}/versions/{version}/docs"): READERS,
+    ("GET", "/v2/models/{model}/versions/{version}/docs/dataplane.json"): READERS,
+    ("POST", "/v2/repository/index"): {Role.VIEWER, Role.DEPLOYER},
+    # In this order, so that the model is in service again when its routes have been called.
+    ("POST", "/v2/repository/models/{model}/unload"): {Role.DEPLOYER},
+    ("POST", "/v2/repository/models/{model}/load"): {Role.DEPLOYER},
     ("GET", "/docs"): OPEN,
     ("GET", "/openapi.json"): OPEN,
 }
@@ -59,7 +81,7 @@ PLACES = {"{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{recor
 
 def routes() -> Iterator[tuple[str, str, frozenset[Role] | None]]:
     """Walk what the framework serves: method, path and declared roles."""
-    parts = ("settings", "registry", "loader", "trail")
+    parts = ("settings", "registry", "loader", "trail", "meter")
     provided = {part: Provide(lambda: None, sync_to_thread=False) for part in parts}
     handlers = [*HANDLERS, Documentation]
     for route in Litestar(handlers, dependencies=provided, openapi_config=None).routes:

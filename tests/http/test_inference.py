@@ -313,6 +313,11 @@ def test_metadata_describes_what_is_served(client: httpx.Client) -> None:
         "classification",
         "parameters",
         "schedule_policy",
+        "model_repository",
+        "model_configuration",
+        "statistics",
+        "logging",
+        "trace",
     ]
     metadata = client.get("/v2/models/linear").json()
     assert metadata == {

@@ -12,6 +12,7 @@ from gateway.errors import Overloaded, Unauthenticated
 from gateway.journal import Done, Journal
 from gateway.loader import EMPTY_ROSTER
 from gateway.long_runs import LongRuns
+from gateway.metrics import Metrics, SeriesCounts
 from gateway.pipeline import Pipeline
 from gateway.protocol.compression import decompress
 from gateway.security import Role, read_credential
@@ -67,9 +68,15 @@ class Bench:
     """A pipeline over a real journal and roster, with the means to look at both."""
 
     def __init__(
-        self, registry: Registry, journal: HeldJournal, pipeline: Pipeline, directory: Path
+        self,
+        registry: Registry,
+        journal: HeldJournal,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        directory: Path,
     ):
         self.journal = journal
+        self.metrics = metrics
         self.pipeline = pipeline
         self.roster = EMPTY_ROSTER
         self.trail = AuditTrail(registry.store, directory)
@@ -87,6 +94,10 @@ class Bench:
             source="127.0.0.1",
         )
         return asyncio.create_task(self.pipeline.infer(call))
+
+    def counts(self) -> dict[tuple[str, int | None, str], SeriesCounts]:
+        """Return the series of what was called, by model, version and lane."""
+        return {(one.model, one.version, one.lane): one for one in self.metrics.counts().series}
 
     def records(self) -> list[AuditRecord]:
         return [found.record for found in self.trail.find(RecordFilter(kind="inference")).records]
@@ -114,15 +125,17 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
         with make_loader(served, deadline_s=0.2) as loader:
             journal = HeldJournal(tmp_path, on_broken=lambda _: None)
             long_runs = LongRuns(threads=1, longest_wait_s=1)
+            metrics = Metrics()
             pipeline = Pipeline(
                 roster=lambda: loader.roster,
                 journal=journal,
                 long_runs=long_runs,
+                metrics=metrics,
                 in_flight_limit=in_flight_limit,
                 body_limit=1 << 20,
                 payload_limit=PAYLOAD_LIMIT,
             )
-            bench = Bench(served, journal, pipeline, tmp_path)
+            bench = Bench(served, journal, pipeline, metrics, tmp_path)
             await loader.load()
             bench.roster = loader.roster
             if is_open:
@@ -314,6 +327,63 @@ def test_calls_of_one_turn_run_together_and_a_refused_one_is_left_out(
         assert refused.refusal.code == "range"
         assert isinstance(first, Answer)
         assert bench.trail.record(first.record_id).record.batch == 1
+
+    play(scenario)
+
+
+def test_answers_and_errors_are_counted_where_they_belong(play: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        await asyncio.gather(bench.infer(), bench.infer())
+        await bench.infer(b"{")
+        for name in ("none", "other"):
+            await bench.infer(model=name)
+        with pytest.raises(Unauthenticated):
+            await bench.infer(token="gw_unknown")
+        bench.journal.fault = JournalUnavailable("full")
+        with pytest.raises(JournalUnavailable):
+            await bench.infer()
+
+        counts = bench.counts()
+        assert set(counts) == {("", None, ""), ("linear", 1, "champion")}
+        served, unmet = counts["linear", 1, "champion"], counts["", None, ""]
+        assert (sum(served.latency.counts), served.rows) == (2, 2)
+        # Both came in one turn, so they ran together: one run, told once.
+        assert (sum(served.runs.counts), served.runs.total, served.requests) == (1, 2, 2)
+        assert served.latency.total >= served.compute.total + served.queue.total > 0
+        assert served.errors == {"malformed-json": 1, "journal-unavailable": 1}
+        assert unmet.errors == {"not-found": 2, "unauthenticated": 1}
+
+    play(scenario)
+
+
+def test_the_calls_under_way_are_a_gauge_and_those_beyond_are_counted(
+    play: Callable[..., None],
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        calls = [bench.infer(), bench.infer()]
+        await turns()
+        gauges = bench.metrics.snapshot().vitals.gauges
+        assert (gauges["in_flight"], gauges["in_flight_limit"]) == (2, 2)
+        with pytest.raises(Overloaded):
+            await bench.infer()
+        bench.journal.may_commit.set()
+        await asyncio.gather(*calls)
+        assert bench.metrics.snapshot().vitals.gauges["in_flight"] == 0
+        assert bench.counts()["", None, ""].errors == {"overloaded": 1}
+
+    play(scenario, is_open=False)
+
+
+def test_a_long_run_is_counted_with_its_wait(play: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        body = msgspec.json.encode(
+            {"inputs": [{"name": "n", "shape": [1], "datatype": "INT64", "data": [1000]}]}
+        )
+        await asyncio.gather(bench.infer(body, "looping"), bench.infer(body, "looping"))
+        counts = bench.counts()["looping", 1, "champion"]
+        assert (sum(counts.runs.counts), counts.requests) == (2, 2)
+        # One thread: the second waited for the run of the first.
+        assert counts.queue.total > counts.run_ns[0] / 2 > 0
 
     play(scenario)
 

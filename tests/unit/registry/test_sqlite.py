@@ -9,9 +9,11 @@ from pathlib import Path
 import apsw
 import pytest
 
+from registry import service
 from registry.errors import StoreIncompatible, StoreUnavailable
 from registry.store import open_store
 from registry.stores.sqlite import check_library
+from tests.builders import AUTHOR, linear_model, open_registry, publish
 
 OPEN = """
 import sys
@@ -68,6 +70,44 @@ def test_a_store_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> 
     with pytest.raises(StoreIncompatible, match="99"):
         open_store(tmp_path)
     assert (tmp_path / "store.sqlite3").read_bytes() == before
+
+
+def test_a_store_of_the_first_format_is_brought_to_this_one_with_all_it_holds(
+    tmp_path: Path,
+) -> None:
+    registry = open_registry(tmp_path)
+    publish(registry, "linear", linear_model())
+    before = [registry.store.versions("linear"), registry.store.alias_changes("linear")]
+    registry.store.close()
+    connection = apsw.Connection(str(tmp_path / "store.sqlite3"))
+    connection.execute("DROP TABLE setting; PRAGMA user_version = 1")
+    connection.close()
+
+    registry = open_registry(tmp_path)
+
+    assert [registry.store.versions("linear"), registry.store.alias_changes("linear")] == before
+    service.unload(registry, "linear", AUTHOR)
+    registry.store.close()
+    registry = open_registry(tmp_path)
+    assert service.unloaded(registry.store) == {"linear"}
+    registry.store.close()
+
+
+def test_a_new_store_has_the_tables_of_a_migrated_one(tmp_path: Path) -> None:
+    def tables(folder: Path) -> list[object]:
+        connection = apsw.Connection(str(folder / "store.sqlite3"))
+        found = list(connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name"))
+        connection.close()
+        return found
+
+    for name in ("new", "old"):
+        open_store(tmp_path / name).close()
+    connection = apsw.Connection(str(tmp_path / "old" / "store.sqlite3"))
+    connection.execute("DROP TABLE setting; PRAGMA user_version = 1")
+    connection.close()
+    open_store(tmp_path / "old").close()
+
+    assert tables(tmp_path / "old") == tables(tmp_path / "new")
 
 
 @pytest.mark.parametrize(
