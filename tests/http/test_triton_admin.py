@@ -1,17 +1,10 @@
 """The protocol's most used client against a real gateway: every call it has besides inference."""
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-with warnings.catch_warnings():
-    # What the client's own dependencies still use is not ours to mend.
-    warnings.simplefilter("ignore")
-    import tritonclient.http as triton
-    from tritonclient.utils import InferenceServerException
 
 from gateway.http.health import EXTENSIONS
 from registry.records import Kind, RecordFilter
@@ -26,19 +19,19 @@ from tests.builders import (
     publish,
     serving,
 )
+from tests.http.triton import FLAVOURS, InferenceServerException, Server, open_server
 from tests.http.world import GUARDED
 
 
 class Scene:
     """A gateway of its own, since these calls change what the whole gateway does."""
 
-    def __init__(self, gateway: Gateway, registry: Registry, token: str) -> None:
-        self.gateway, self.registry = gateway, registry
+    def __init__(self, gateway: Gateway, registry: Registry, token: str, server: Server) -> None:
+        self.gateway, self.registry, self.server = gateway, registry, server
         self.headers = {"Authorization": f"Bearer {token}"}
-        self.client = triton.InferenceServerClient(gateway.url.removeprefix("http://"))
 
     def ask(self, call: str, *args: Any, **fields: Any) -> Any:
-        return getattr(self.client, call)(*args, headers=self.headers, **fields)
+        return getattr(self.server, call)(*args, **fields)
 
     def infer(self, model: str = "linear", times: int = 1) -> None:
         with self.gateway.client() as client:
@@ -63,8 +56,10 @@ class Scene:
         return record.action, record.reason
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+@pytest.fixture(scope="module", params=FLAVOURS)
+def scene(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
     data_dir: Path = tmp_path_factory.mktemp("triton")
     registry = open_registry(data_dir)
     publish(registry, "linear", linear_model())
@@ -72,10 +67,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     publish(registry, "guarded", identity_model("FP32", ("n", 3)), GUARDED)
     publish(registry, "fixed", identity_model("BYTES", (2, 3)))
     token = add_key(registry)
-    with serving(data_dir) as gateway:
-        scene = Scene(gateway, registry, token)
-        yield scene
-        scene.client.close()
+    with serving(data_dir) as gateway, open_server(request.param, gateway.url, token) as server:
+        yield Scene(gateway, registry, token, server)
     registry.store.close()
 
 
