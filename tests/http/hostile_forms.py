@@ -53,16 +53,16 @@ def _binary(
     row: int,
     name: str,
     code: str,
-    data: bytes = bytes(12),
+    rest: bytes = bytes(12),
     model: bytes = b"linear",
     **members: Any,
 ) -> Hostile:
     """Send one input as bytes behind the JSON, as `members` change what is said of it."""
-    given = make_input(**{"parameters": {"binary_data_size": len(data)}, **members})
+    given = make_input(**{"parameters": {"binary_data_size": len(rest)}, **members})
     if "data" not in members:
         del given["data"]
     message = make_body(given)
-    raw = post(message + data, _BINARY % len(message), path=INFER % model)
+    raw = post(message + rest, _BINARY % len(message), path=INFER % model)
     return Hostile(row, name, raw, code=code, is_recorded=True)
 
 
