@@ -88,6 +88,8 @@ class HotPath(HttpToolsProtocol):
         self._since = self.loop.time()
         self._is_in_message = False  # the parser has begun a request and not ended it
         self._head_bytes = 0
+        self._is_stuck = False  # the last bytes did not end a field
+        self._held_bytes = 0  # of the field that does not end
         self._missing = 0  # bytes of the body of a known head that are still to come
         self._fault: GatewayError | None = None  # why the connection ends after what is queued
 
@@ -186,7 +188,7 @@ class HotPath(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         if self._fault is not None:
             return
-        was_in_head = self._phase is _Phase.HEAD
+        self._is_stuck = self._phase is _Phase.HEAD
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -196,16 +198,16 @@ class HotPath(HttpToolsProtocol):
             cause = error.__context__
             self._give_up(cause if isinstance(cause, GatewayError) else MalformedRequest())
         else:
-            if was_in_head and self._phase is _Phase.HEAD:
-                # What the parser holds of a field that does not end.
-                self._head_bytes += len(data)
-                if self._head_bytes > _MOST_HEAD_BYTES:
-                    self._give_up(HeadTooLarge())
+            # What the parser holds of a field that does not end, it tells nobody.
+            self._held_bytes = self._held_bytes + len(data) if self._is_stuck else 0
+            if self._head_bytes + self._held_bytes > _MOST_HEAD_BYTES:
+                self._give_up(HeadTooLarge())
         self._lesson = None
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._is_in_message = True
+        self._is_stuck = False
         self._head_bytes = 0
         self._phase, self._since = _Phase.HEAD, self.loop.time()
 
@@ -218,6 +220,7 @@ class HotPath(HttpToolsProtocol):
         self._count(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
+        self._is_stuck = False
         lesson, self._lesson = self._lesson, None
         is_current = self.parser.get_http_version() == "1.1"
         if is_current and [name for name, _ in self.headers].count(b"host") != 1:
@@ -293,6 +296,7 @@ class HotPath(HttpToolsProtocol):
             self._known[lesson] = head
 
     def _count(self, size: int) -> None:
+        self._is_stuck = False
         self._head_bytes += size
         if self._head_bytes > _MOST_HEAD_BYTES or len(self.headers) > _MOST_FIELDS:
             raise HeadTooLarge
