@@ -129,6 +129,7 @@ class Loader:
             signature=manifest.signature,
             watchdog=self._watchdog,
             executor=self._executor,
+            sample=manifest.sample,
         )
         return ServedVersion(
             model=version.model,

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from registry import lifecycle
 from registry.admission.admit import admit
-from registry.artifacts import Artifacts
+from registry.admission.zipmap import without_zipmap
+from registry.artifacts import Artifacts, digest_of
 from registry.entry import new_record_id
 from registry.errors import (
     AliasNotFound,
@@ -74,17 +75,20 @@ class Registry:
         Raises Rejected with the check that the file or its contract failed, and InvalidRequest.
         """
         check_model_name(model)
-        signature, certificate = admit(artifact)
+        served, labels = without_zipmap(artifact)
+        signature, certificate = admit(served, draft.sample)
         check_rules(signature, draft.contract)
         manifest = Manifest(
-            artifact=self.artifacts.put(artifact),
-            signature=signature,
+            artifact=self.artifacts.put(served),
+            signature=msgspec.structs.replace(signature, labels=labels),
             contract=draft.contract,
             reference=draft.reference,
             lineage=draft.lineage,
             description=draft.description,
             parity=draft.parity,
             certificate=certificate,
+            sample=draft.sample,
+            original=digest_of(artifact) if labels else None,
         )
         manifest_digest = self.artifacts.put(_write_manifest(manifest))
         with self.store.write() as tx:

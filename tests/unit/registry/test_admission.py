@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from registry.admission import admit as admission
 from registry.admission.admit import admit
+from registry.admission.inspector import inspect
 from registry.errors import Rejected, StoreUnavailable
+from registry.records import SampleTensor
 from registry.tensors import Datatype
 from tests.builders import (
     ONNX_ELEMENTS,
@@ -51,6 +53,30 @@ def external_model(location: str) -> bytes:
         [helper.make_node("Identity", ["w"], ["y"])],
         [helper.make_tensor_value_info("y", TensorProto.UINT8, [16])],
         initializer=[tensor],
+    )
+
+
+def branching_model() -> bytes:
+    """Keep weights in another file, and the node that has them in a branch that is never taken."""
+    tensor = TensorProto(name="", data_type=TensorProto.FLOAT, dims=[4])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    branches = {
+        f"{side}_branch": helper.make_graph(
+            [helper.make_node("Constant", [], [side], value=value)],
+            side,
+            [],
+            [helper.make_tensor_value_info(side, TensorProto.FLOAT, [4])],
+        )
+        for side, value in (
+            ("then", numpy_helper.from_array(np.ones(4, np.float32))),
+            ("else", tensor),
+        )
+    }
+    return write_model(
+        [helper.make_node("If", ["yes"], ["y"], **branches)],
+        [plain_output()],
+        initializer=[numpy_helper.from_array(np.bool_(1).reshape(()), "yes")],
     )
 
 
@@ -102,6 +128,18 @@ def endless_model() -> bytes:
     return make_model([node], [("x", "FP32", (1,))], [("y", "FP32", (1,))], constants)
 
 
+def sample(name: str, datatype: Datatype, data: list[Any]) -> tuple[SampleTensor, ...]:
+    tensor = SampleTensor(name=name, shape=(len(data),), datatype=datatype, data=tuple(data))
+    return (tensor,)
+
+
+def picking_model() -> bytes:
+    """Answer indices `i` [1] with an element of a table of three, and no others."""
+    node = helper.make_node("Gather", ["table", "i"], ["y"])
+    table = {"table": np.arange(3, dtype=np.float32)}
+    return make_model([node], [("i", "INT64", (1,))], [("y", "FP32", (1,))], table)
+
+
 def failing_model() -> bytes:
     """Reshape to a size that no input of three columns has."""
     node = helper.make_node("Reshape", ["x", "shape"], ["y"])
@@ -133,6 +171,84 @@ def test_a_loop_that_ends_is_admitted() -> None:
     admit(looping_model())
 
 
+def test_a_model_that_runs_on_no_made_up_input_is_admitted_as_one() -> None:
+    _, certificate = admit(failing_model())
+    assert certificate.run_ms is None
+    assert certificate.is_deterministic is None
+
+
+def test_a_model_must_run_on_the_sample_that_comes_with_it() -> None:
+    fits, too_long = sample("i", Datatype.INT64, [2]), sample("i", Datatype.INT64, [7])
+    assert admit(picking_model(), fits)[1].run_ms is not None
+    with pytest.raises(Rejected, match="the sample") as caught:
+        admit(picking_model(), too_long)
+    assert caught.value.check == "run"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        sample("j", Datatype.INT64, [2]),
+        sample("i", Datatype.INT32, [2]),
+        sample("i", Datatype.INT64, [2, 2]),
+        sample("i", Datatype.INT64, ["two"]),
+        sample("i", Datatype.INT64, [2**80]),
+        sample("i", Datatype.INT64, [2]) * 2,
+    ],
+    ids=["name", "datatype", "shape", "text", "range", "twice"],
+)
+def test_a_sample_must_fit_the_signature(given: tuple[SampleTensor, ...]) -> None:
+    with pytest.raises(Rejected) as caught:
+        admit(picking_model(), given)
+    assert caught.value.check == "sample"
+
+
+@pytest.mark.parametrize(
+    ("node", "is_deterministic"),
+    [
+        (helper.make_node("RandomNormalLike", ["x"], ["y"]), False),
+        (helper.make_node("RandomNormalLike", ["x"], ["y"], seed=1.0), False),
+        (helper.make_node("Bernoulli", ["x"], ["y"], seed=1.0), False),
+        (helper.make_node("Dropout", ["x", "", "yes"], ["y"]), False),
+        (helper.make_node("Dropout", ["x"], ["y"]), True),
+        (helper.make_node("Neg", ["x"], ["y"]), True),
+    ],
+    ids=["random", "seeded", "coin", "training", "dropout", "plain"],
+)
+def test_the_certificate_says_whether_the_same_input_gets_the_same_answer(
+    node: Any, is_deterministic: bool
+) -> None:
+    yes = numpy_helper.from_array(np.bool_(1).reshape(()), "yes")
+    _, certificate = admit(write_model([node], [plain_output()], initializer=[yes]))
+    assert certificate.is_deterministic is is_deterministic
+
+
+def test_a_shape_that_the_file_leaves_out_is_no_scalar() -> None:
+    signature, _ = admit(
+        write_model([helper.make_node("Identity", ["x"], ["y"])], [plain_output()])
+    )
+    (spec,) = signature.outputs
+    assert spec.is_unranked
+    assert spec.shape == (-1,)
+
+
+def test_dimensions_of_one_name_are_kept_as_shared() -> None:
+    signature, _ = admit(two_input_model())
+    assert signature.shared == {"n": (("distance", 0), ("carrier", 0))}
+    assert admit(identity_model(shape=("n", "m")))[0].shared == {}
+
+
+def test_the_runtime_and_the_reader_agree_on_what_is_no_model() -> None:
+    random = np.random.default_rng(9)
+    whole = bytearray(looping_model())
+    for _ in range(40):
+        broken = bytearray(whole)
+        for place in random.integers(0, len(broken), 3):
+            broken[place] = random.integers(0, 256)
+        report = inspect(bytes(broken))
+        assert (report.signature is None) == (report.failed_check is not None)
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "load"),
     "text": (lambda: b"hello, this is no model", "load"),
@@ -148,15 +264,16 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
                                           [plain_output()], domains=["my.ops"]), "load"),
     "dangling input": (lambda: write_model([helper.make_node("Identity", ["z"], ["y"])],
                                            [plain_output()]), "load"),
-    "external absolute": (lambda: external_model("/etc/passwd"), "load"),
-    "external above": (lambda: external_model("../" * 20 + "etc/passwd"), "load"),
-    "external beside": (lambda: external_model("weights.bin"), "load"),
-    "external process": (lambda: external_model("/proc/self/environ"), "load"),
+    "external absolute": (lambda: external_model("/etc/passwd"), "external"),
+    "external above": (lambda: external_model("../" * 20 + "etc/passwd"), "external"),
+    "external beside": (lambda: external_model("weights.bin"), "external"),
+    "external in memory": (lambda: external_model("*/_ORT_MEM_ADDR_/*"), "external"),
+    "external in a branch": (branching_model, "external"),
+    "external process": (lambda: external_model("/proc/self/environ"), "external"),
     "sequence": (sequence_model, "signature"),
     "map": (zipmap_model, "signature"),
-    "run fails": (failing_model, "run"),
-    "allocates 2^40": (lambda: allocating_model(2**40), "run"),
-    "allocates 2^62": (lambda: allocating_model(2**62), "run"),
+    "allocates 2^40": (lambda: allocating_model(2**40), "limits"),
+    "allocates 2^62": (lambda: allocating_model(2**62), "limits"),
     "takes 2^40": (lambda: identity_model("FP32", (2**40,)), "limits"),
     "takes 2^80": (lambda: identity_model("FP32", (2**40, 2**40)), "limits"),
     "takes 2^36 texts": (lambda: identity_model("BYTES", (2**36,)), "limits"),
