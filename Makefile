@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test check format bench swap torture clean
+.PHONY: demo test check format bench swap torture conformance operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -30,6 +30,11 @@ swap: .venv/demo.stamp
 
 torture: .venv/dev.stamp
 	$(BIN)/python -m pytest -m torture --no-cov $(ARGS)
+
+conformance: operators
+
+operators: .venv/dev.stamp
+	$(BIN)/python -m tests.conformance.operators $(ARGS)
 
 clean:
 	rm -rf .venv .venv-fastapi

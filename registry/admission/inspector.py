@@ -1,9 +1,9 @@
 """The child process that loads a file nobody trusts yet and tries it.
 
-Reads from standard input one line with the publisher's sample as JSON, then the artifact; writes
-one `Report` as JSON to standard output. It limits itself before it looks at a byte: memory,
-processor time, open files, no file growth, an empty folder, so that a hostile file harms this
-process alone.
+Reads from standard input one line with the publisher's sample as JSON, then the file; writes to
+standard output one line with a `Report` as JSON, then the artifact where it is not the file itself.
+It limits itself before it looks at a byte: memory, processor time, open files, no file growth, an
+empty folder, so that a hostile file harms this process alone.
 """
 
 import resource
@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from registry.admission.graph import read_facts
 from registry.admission.samples import Inputs, given_sample, made_samples
+from registry.admission.zipmap import Labels, without_zipmap
 from registry.errors import Rejected
 from registry.records import Certificate, SampleTensor, Signature
 from registry.session import InferenceSession, open_session, read_signature, runtime_id
@@ -46,7 +48,7 @@ class Trial(Struct, frozen=True):
     is_repeatable: bool
 
 
-def inspect(artifact: bytes, sample: Sample = ()) -> Report:
+def inspect(artifact: bytes, sample: Sample = (), labels: Labels | None = None) -> Report:
     """Load the artifact, read its signature, and run it on the sample or on made-up inputs."""
     try:
         facts = read_facts(artifact)
@@ -59,7 +61,7 @@ def inspect(artifact: bytes, sample: Sample = ()) -> Report:
         return Report(failed_check=refusal.check, message=str(refusal))
     is_deterministic = None if trial is None else trial.is_repeatable
     return Report(
-        signature=signature,
+        signature=replace(signature, labels=labels or {}),
         certificate=Certificate(
             runtime=runtime_id(),
             load_ms=round(load_ms, 3),
@@ -108,8 +110,11 @@ def main() -> None:
     """Inspect what standard input holds, within limits."""
     _limit_self()
     sample = msgspec.json.decode(sys.stdin.buffer.readline(), type=Sample)
-    report = inspect(sys.stdin.buffer.read(), sample)
-    sys.stdout.buffer.write(msgspec.json.encode(report))
+    artifact, labels = without_zipmap(sys.stdin.buffer.read())
+    report = inspect(artifact, sample, labels)
+    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+    if labels:
+        sys.stdout.buffer.write(artifact)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from gateway.errors import InputNotAccepted, RunFailed, RunTimeout
 from gateway.runtime import INLINE_LIMIT_US, Runner, Watchdog, may_loop
 from registry.errors import Rejected
+from registry.records import SampleTensor
 from registry.session import open_session, read_signature
+from registry.tensors import Datatype
 from tests.builders import identity_model, linear_model, looping_model, make_model
 
 DEADLINE_S = 0.5
@@ -30,7 +33,12 @@ def executor() -> Iterator[ThreadPoolExecutor]:
         yield executor
 
 
-def make_runner(artifact: bytes, watchdog: Watchdog, executor: ThreadPoolExecutor) -> Runner:
+def make_runner(
+    artifact: bytes,
+    watchdog: Watchdog,
+    executor: ThreadPoolExecutor,
+    sample: tuple[SampleTensor, ...] = (),
+) -> Runner:
     return Runner(
         model="m",
         version=1,
@@ -38,7 +46,41 @@ def make_runner(artifact: bytes, watchdog: Watchdog, executor: ThreadPoolExecuto
         signature=read_signature(open_session(artifact)),
         watchdog=watchdog,
         executor=executor,
+        sample=sample,
     )
+
+
+def picky_model() -> bytes:
+    """Shape `x` [6] as `shape` [2] says; no made-up shape has six elements."""
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    inputs = [("x", "FP32", (6,)), ("shape", "INT64", (2,))]
+    return make_model([node], inputs, [("y", "FP32", ("n", "m"))])
+
+
+def test_a_model_that_accepts_no_made_up_input_is_served_from_threads(
+    watchdog: Watchdog, executor: ThreadPoolExecutor
+) -> None:
+    runner = make_runner(picky_model(), watchdog, executor)
+    tensors = {"x": np.arange(6, dtype=np.float32), "shape": np.array([2, 3])}
+
+    [answer] = asyncio.run(runner.run(tensors, 6))
+
+    assert answer.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert not runner.is_short(1)
+    assert not runner.is_batchable
+
+
+def test_a_model_is_warmed_with_the_sample_of_its_publisher(
+    watchdog: Watchdog, executor: ThreadPoolExecutor
+) -> None:
+    sample = (
+        SampleTensor(name="x", shape=(6,), datatype=Datatype.FP32, data=(0,) * 6),
+        SampleTensor(name="shape", shape=(2,), datatype=Datatype.INT64, data=(3, 2)),
+    )
+    runner = make_runner(picky_model(), watchdog, executor, sample)
+
+    assert runner.predicted_us(6) > 0
+    assert runner.is_short(6)
 
 
 def test_a_run_answers_with_all_outputs(watchdog: Watchdog, executor: ThreadPoolExecutor) -> None:
@@ -124,8 +166,6 @@ def test_bytes_that_are_no_model_are_rejected(
 def test_a_model_that_runs_on_no_second_row_is_served_all_the_same(
     watchdog: Watchdog, executor: ThreadPoolExecutor
 ) -> None:
-    from onnx import helper
-
     node = helper.make_node("Reshape", ["x", "shape"], ["y"])
     constants = {"shape": np.array([1], np.int64)}
     artifact = make_model([node], [("x", "FP32", ("n",))], [("y", "FP32", (1,))], constants)

@@ -31,7 +31,9 @@ from tests.builders import (
 def write_model(nodes: list[Any], outputs: list[Any], *, opset: int = 18, **more: Any) -> bytes:
     """Write a model without asking the checker, which would refuse some of these."""
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])]
-    graph = helper.make_graph(nodes, "test", inputs, outputs, more.get("initializer", []))
+    graph = helper.make_graph(
+        nodes, "test", more.get("inputs", inputs), outputs, more.get("initializer", [])
+    )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
     opsets += [helper.make_opsetid(domain, 1) for domain in more.get("domains", ())]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
@@ -80,15 +82,20 @@ def branching_model() -> bytes:
     )
 
 
-def zipmap_model() -> bytes:
-    """Answer with a sequence of maps, as scikit-learn's converter does unless told otherwise."""
-    node = helper.make_node(
-        "ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2]
-    )
+def map_model() -> bytes:
+    """Take a map, as converters of scikit-learn's DictVectorizer do."""
+    node = helper.make_node("DictVectorizer", ["m"], ["y"], domain="ai.onnx.ml",
+                            string_vocabulary=["a"])  # fmt: skip
     of_map = helper.make_map_type_proto(
-        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+        TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
     )
-    output = helper.make_value_info("y", helper.make_sequence_type_proto(of_map))
+    return write_model([node], [plain_output()], inputs=[helper.make_value_info("m", of_map)])
+
+
+def optional_model() -> bytes:
+    node = helper.make_node("Optional", ["x"], ["y"])
+    of_tensor = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    output = helper.make_value_info("y", helper.make_optional_type_proto(of_tensor))
     return write_model([node], [output])
 
 
@@ -149,7 +156,8 @@ def failing_model() -> bytes:
 
 
 def test_a_model_is_admitted_with_its_signature_and_times() -> None:
-    signature, certificate = admit(two_input_model())
+    admission = admit(two_input_model())
+    signature, certificate = admission.signature, admission.certificate
     assert [(s.name, s.datatype, s.shape) for s in signature.inputs] == [
         ("distance", Datatype.FP32, (-1, 1)),
         ("carrier", Datatype.BYTES, (-1, 1)),
@@ -162,7 +170,7 @@ def test_a_model_is_admitted_with_its_signature_and_times() -> None:
 
 @pytest.mark.parametrize("datatype", ONNX_ELEMENTS)
 def test_every_datatype_is_admitted(datatype: str) -> None:
-    signature, _ = admit(identity_model(datatype, (2, "n")))
+    signature = admit(identity_model(datatype, (2, "n"))).signature
     assert signature.inputs[0].datatype == datatype
     assert signature.inputs[0].shape == (2, -1)
 
@@ -172,14 +180,14 @@ def test_a_loop_that_ends_is_admitted() -> None:
 
 
 def test_a_model_that_runs_on_no_made_up_input_is_admitted_as_one() -> None:
-    _, certificate = admit(failing_model())
+    certificate = admit(failing_model()).certificate
     assert certificate.run_ms is None
     assert certificate.is_deterministic is None
 
 
 def test_a_model_must_run_on_the_sample_that_comes_with_it() -> None:
     fits, too_long = sample("i", Datatype.INT64, [2]), sample("i", Datatype.INT64, [7])
-    assert admit(picking_model(), fits)[1].run_ms is not None
+    assert admit(picking_model(), fits).certificate.run_ms is not None
     with pytest.raises(Rejected, match="the sample") as caught:
         admit(picking_model(), too_long)
     assert caught.value.check == "run"
@@ -219,23 +227,23 @@ def test_the_certificate_says_whether_the_same_input_gets_the_same_answer(
     node: Any, is_deterministic: bool
 ) -> None:
     yes = numpy_helper.from_array(np.bool_(1).reshape(()), "yes")
-    _, certificate = admit(write_model([node], [plain_output()], initializer=[yes]))
+    model = write_model([node], [plain_output()], initializer=[yes])
+    certificate = admit(model).certificate
     assert certificate.is_deterministic is is_deterministic
 
 
 def test_a_shape_that_the_file_leaves_out_is_no_scalar() -> None:
-    signature, _ = admit(
-        write_model([helper.make_node("Identity", ["x"], ["y"])], [plain_output()])
-    )
+    model = write_model([helper.make_node("Identity", ["x"], ["y"])], [plain_output()])
+    signature = admit(model).signature
     (spec,) = signature.outputs
     assert spec.is_unranked
     assert spec.shape == (-1,)
 
 
 def test_dimensions_of_one_name_are_kept_as_shared() -> None:
-    signature, _ = admit(two_input_model())
+    signature = admit(two_input_model()).signature
     assert signature.shared == {"n": (("distance", 0), ("carrier", 0))}
-    assert admit(identity_model(shape=("n", "m")))[0].shared == {}
+    assert admit(identity_model(shape=("n", "m"))).signature.shared == {}
 
 
 def test_the_runtime_and_the_reader_agree_on_what_is_no_model() -> None:
@@ -271,7 +279,9 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "external in a branch": (branching_model, "external"),
     "external process": (lambda: external_model("/proc/self/environ"), "external"),
     "sequence": (sequence_model, "signature"),
-    "map": (zipmap_model, "signature"),
+    "map": (map_model, "signature"),
+    "optional": (optional_model, "signature"),
+    "a name without end": (lambda: identity_model(name="x" * 2000), "signature"),
     "allocates 2^40": (lambda: allocating_model(2**40), "limits"),
     "allocates 2^62": (lambda: allocating_model(2**62), "limits"),
     "takes 2^40": (lambda: identity_model("FP32", (2**40,)), "limits"),
@@ -296,9 +306,10 @@ def test_a_bad_file_is_rejected_with_the_check_it_failed(
     assert [path.name for path in tmp_path.iterdir()] == ["weights.bin"]
 
 
-def test_the_refusal_of_a_map_says_how_to_convert() -> None:
-    with pytest.raises(Rejected, match="zipmap=False"):
-        admit(zipmap_model())
+@pytest.mark.parametrize("make", [sequence_model, map_model, optional_model])
+def test_a_refusal_of_what_is_no_tensor_says_what_to_do(make: Callable[[], bytes]) -> None:
+    with pytest.raises(Rejected, match="make it a tensor instead"):
+        admit(make())
 
 
 def test_a_file_over_the_limit_is_rejected_unread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,10 @@ from onnx import TensorProto, helper
 from registry.admission.admit import admit
 from registry.admission.zipmap import without_zipmap
 from registry.artifacts import digest_of
+from registry.errors import Rejected
 from registry.records import Draft
 from registry.registry import Registry
-from registry.session import open_session
+from registry.session import open_session, read_signature
 from registry.tensors import Datatype
 from tests.builders import AUTHOR, linear_model
 
@@ -61,7 +62,9 @@ def test_maps_become_the_tensor_they_were_made_of(given: Any, kept: tuple[str, .
     assert labels == {"p": kept}
     assert [list(map(str, row)) for row in maps] == [list(kept)] * 2
     assert [list(row.values()) for row in maps] == tensor.tolist()
-    (output,) = admit(served)[0].outputs
+    admission = admit(artifact)
+    assert admission.artifact == served
+    (output,) = admission.signature.outputs
     assert (output.name, output.datatype, output.shape) == ("p", Datatype.FP32, (-1, 2))
 
 
@@ -83,6 +86,11 @@ def test_a_model_without_maps_is_served_as_it_is(registry: Registry) -> None:
     manifest = registry.manifest(registry.publish("m", artifact, Draft(), AUTHOR))
     assert manifest.original is None
     assert manifest.artifact == digest_of(artifact)
+
+
+def test_a_signature_with_maps_is_refused_with_the_remedy() -> None:
+    with pytest.raises(Rejected, match="zipmap=False"):
+        read_signature(open_session(zipmap_model(classlabels_int64s=[0, 1])))
 
 
 def test_maps_that_another_node_reads_stay_maps() -> None:
