@@ -86,9 +86,8 @@ class BodyCutOff(GatewayError):
 class UnsupportedEncoding(GatewayError):
     slug = "unsupported-encoding"
 
-    def __init__(self, header: str) -> None:
-        self.header = header
-        super().__init__(f"Send plain JSON: bodies with the header {header} are not read here.")
+    def __init__(self) -> None:
+        super().__init__("Content-Encoding may be gzip, deflate or identity here.")
 
 
 class Overloaded(GatewayError):

@@ -11,6 +11,7 @@ from gateway.batching import Batcher
 from gateway.contract import compile_contract
 from gateway.errors import GatewayError
 from gateway.logs import logger
+from gateway.protocol.reader import RequestReader
 from gateway.roster import Roster, ServedModel, ServedVersion
 from gateway.runtime import Runner, Watchdog
 from gateway.security import Keyring
@@ -137,6 +138,7 @@ class Loader:
             artifact=version.artifact,
             manifest=version.manifest,
             signature=manifest.signature,
+            reader=RequestReader(manifest.signature),
             checker=compile_contract(manifest.signature, manifest.contract),
             batcher=Batcher(runner),
         )

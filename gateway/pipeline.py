@@ -23,9 +23,9 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.journal import ENTRY_BYTES, Journal
-from gateway.protocol.json_form import decode_request, encode_response
-from gateway.protocol.messages import InferRequest, Parameter
+from gateway.protocol.messages import Encoded, InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label, refuse_for
+from gateway.protocol.response import encode_response
 from gateway.roster import Roster, ServedVersion
 from gateway.security import Keyring, Role, bearer_token
 from registry.entry import (
@@ -57,13 +57,14 @@ class Call(Struct, frozen=True, kw_only=True):
     body: bytes
     authorization: str | None
     source: str | None
+    header_length: int | None = None
 
 
 class Answer(Struct, frozen=True):
     """The outputs, encoded, and the record that proves them."""
 
     record_id: str
-    body: bytes
+    encoded: Encoded
 
 
 class Denial(Struct, frozen=True):
@@ -141,7 +142,7 @@ class Pipeline:
     async def _attempt(self, case: _Case, roster: Roster) -> Refusal | None:
         authorise(case.key, _INVOKERS)
         case.served, case.lane = roster.choose(case.call.model, case.call.version)
-        request = decode_request(case.call.body, case.served.signature)
+        request = case.served.reader.decode(case.call.body, case.call.header_length)
         if isinstance(request, Refusal):
             return request
         case.request = request
@@ -150,7 +151,8 @@ class Pipeline:
         case.findings = case.served.checker.check(request.tensors)
         if case.findings.rejected:
             return refuse_for(case.findings.rejected, case.findings.rejected_total)
-        run = await case.served.batcher.run(request.tensors, request.rows, request.outputs)
+        names = [output.name for output in request.outputs]
+        run = await case.served.batcher.run(request.tensors, request.rows, names)
         case.keep(tensors_in, encode_tensors(run.outputs))
         case.run = run
         return None
@@ -213,7 +215,7 @@ def _payload(case: _Case) -> Payload | None:
     return Payload(new_salt(), case.input, case.output)
 
 
-def _encode(case: _Case, record_id: str) -> bytes:
+def _encode(case: _Case, record_id: str) -> Encoded:
     assert case.served is not None
     assert case.request is not None
     assert case.lane is not None
@@ -227,4 +229,5 @@ def _encode(case: _Case, record_id: str) -> bytes:
         id=case.request.id,
         parameters=parameters,
         outputs=case.run.outputs,
+        requested=case.request.outputs,
     )

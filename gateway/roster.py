@@ -8,6 +8,7 @@ from msgspec import Struct
 from gateway.batching import Batcher
 from gateway.contract import Checker
 from gateway.errors import NotServed
+from gateway.protocol.reader import RequestReader
 from gateway.security import Keyring
 from registry.records import Lane, Signature
 
@@ -22,6 +23,7 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     artifact: str
     manifest: str
     signature: Signature
+    reader: RequestReader
     checker: Checker
     batcher: Batcher
 

@@ -3,29 +3,33 @@
 What admission tested is therefore what serves, and what served can be replayed.
 """
 
+import ctypes
 import hashlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 # onnxruntime writes a device id and an event store into the user's cache folder unless this is set
 # before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+import numpy as np
 import onnxruntime as ort
 from onnxruntime import InferenceSession, RunOptions
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from registry.errors import Rejected, clip
 from registry.records import Signature, TensorSpec
-from registry.tensors import ONNX_TYPES
+from registry.tensors import NUMPY_TYPES, ONNX_TYPES, Datatype, Tensor, datatype_of
 
 __all__ = [
     "InferenceSession",
     "InvalidArgument",
     "RunOptions",
+    "Session",
     "open_session",
     "read_signature",
     "runtime_id",
@@ -33,9 +37,40 @@ __all__ = [
 
 _FATAL_ONLY = 4
 _LONGEST_NAME = 1024
+_BFLOAT16 = "tensor(bfloat16)"
+_ONNX_BFLOAT16 = 16  # its number among ONNX's element types
+_BITS = np.dtype(np.uint16)
 
 
-def open_session(artifact: bytes) -> InferenceSession:
+class BFloat16Session:
+    """A session with BF16 among its inputs or outputs, which `InferenceSession.run` cannot carry.
+
+    onnxruntime knows no numpy type for BF16, so tensors go in and out as its own values.
+    """
+
+    def __init__(self, session: InferenceSession) -> None:
+        self._session = session
+        self.get_inputs = session.get_inputs
+        self.get_outputs = session.get_outputs
+
+    def run(
+        self,
+        outputs: Sequence[str] | None,
+        tensors: Mapping[str, Tensor],
+        options: RunOptions | None = None,
+    ) -> list[Tensor]:
+        """Answer as `InferenceSession.run` does."""
+        values = {name: _to_value(tensor) for name, tensor in tensors.items()}
+        return [
+            _from_value(value)
+            for value in self._session.run_with_ort_values(outputs, values, options)
+        ]
+
+
+Session: TypeAlias = InferenceSession | BFloat16Session
+
+
+def open_session(artifact: bytes) -> Session:
     """Load an ONNX model from its bytes, on one thread, so that batch size changes no bit.
 
     Raises Rejected where onnxruntime refuses the bytes.
@@ -47,12 +82,15 @@ def open_session(artifact: bytes) -> InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
     try:
-        return InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
+        session = InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise Rejected("load", "onnxruntime cannot load this file as a model.") from error
+    nodes = (*session.get_inputs(), *session.get_outputs())
+    has_bfloat16 = any(node.type == _BFLOAT16 for node in nodes)
+    return BFloat16Session(session) if has_bfloat16 else session
 
 
-def read_signature(session: InferenceSession, unranked: frozenset[str] = frozenset()) -> Signature:
+def read_signature(session: Session, unranked: frozenset[str] = frozenset()) -> Signature:
     """Read names, datatypes and shapes; a dimension without a fixed size becomes -1.
 
     `unranked` names the inputs and outputs whose shape the file leaves out: onnxruntime tells them
@@ -101,6 +139,22 @@ def _shared_dimensions(inputs: Sequence[ort.NodeArg]) -> dict[str, tuple[tuple[s
             if isinstance(size, str) and size:
                 places.setdefault(size, []).append((node.name, position))
     return {name: tuple(found) for name, found in places.items() if len(found) > 1}
+
+
+def _to_value(tensor: Tensor) -> ort.OrtValue:
+    if datatype_of(tensor) is not Datatype.BF16:
+        return ort.OrtValue.ortvalue_from_numpy(tensor)
+    bits = np.asarray(tensor, order="C").view(_BITS)
+    return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, _ONNX_BFLOAT16)
+
+
+def _from_value(value: ort.OrtValue) -> Tensor:
+    if value.data_type() != _BFLOAT16:
+        tensor: Tensor = value.numpy()
+        return tensor
+    # Copied before the value, whose memory this is, goes away.
+    data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return np.frombuffer(data, NUMPY_TYPES[Datatype.BF16]).reshape(value.shape())
 
 
 @cache

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +33,7 @@ class Datatype(StrEnum):
     FP32 = "FP32"
     FP64 = "FP64"
     BYTES = "BYTES"
+    BF16 = "BF16"  # last, since a datatype's place is its code in the canonical form
 
 
 NUMPY_TYPES: dict[Datatype, np.dtype[Any]] = {
@@ -48,6 +50,7 @@ NUMPY_TYPES: dict[Datatype, np.dtype[Any]] = {
     Datatype.FP32: np.dtype("<f4"),
     Datatype.FP64: np.dtype("<f8"),
     Datatype.BYTES: np.dtype(object),
+    Datatype.BF16: np.dtype(ml_dtypes.bfloat16),
 }
 
 # How onnxruntime writes the type of an input or output that is a tensor.
@@ -65,9 +68,10 @@ ONNX_TYPES: dict[str, Datatype] = {
     "tensor(float)": Datatype.FP32,
     "tensor(double)": Datatype.FP64,
     "tensor(string)": Datatype.BYTES,
+    "tensor(bfloat16)": Datatype.BF16,
 }
 
-FLOATS = frozenset({Datatype.FP16, Datatype.FP32, Datatype.FP64})
+FLOATS = frozenset({Datatype.FP16, Datatype.FP32, Datatype.FP64, Datatype.BF16})
 
 _CODES = {datatype: code for code, datatype in enumerate(Datatype)}
 _BY_CODE = dict(enumerate(Datatype))
@@ -91,6 +95,21 @@ def _datatype(numpy_type: np.dtype[Any]) -> Datatype:
     return Datatype.BYTES if numpy_type.kind in _TEXT_KINDS else _BY_NUMPY[numpy_type]
 
 
+def element_bytes(tensor: Tensor) -> bytes:
+    """Write the elements alone: little-endian, row-major, without padding, texts as UTF-8.
+
+    An element of BYTES is its length (u32) and its bytes.
+    """
+    if tensor.dtype.kind not in _TEXT_KINDS:
+        return tensor.tobytes()
+    parts: list[bytes] = []
+    for element in tensor.ravel().tolist():
+        raw = element.encode() if isinstance(element, str) else element
+        parts.append(_LENGTH.pack(len(raw)))
+        parts.append(raw)
+    return b"".join(parts)
+
+
 def encode_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """Write named tensors in their one canonical byte form, in the order of the mapping.
 
@@ -100,7 +119,7 @@ def encode_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """
     parts: list[bytes] = []
     for name, tensor in tensors.items():
-        data = _element_bytes(tensor) if tensor.dtype.kind in _TEXT_KINDS else tensor.tobytes()
+        data = element_bytes(tensor)
         head, sizes = _head(name, tensor.dtype, tensor.ndim)
         parts += (head, sizes.pack(*tensor.shape, len(data)), data)
     return b"".join(parts)
@@ -151,12 +170,3 @@ def _tensor(datatype: Datatype, shape: list[int], data: bytes) -> Tensor:
     tensor = np.empty(len(elements), object)
     tensor[:] = elements
     return tensor.reshape(shape)
-
-
-def _element_bytes(tensor: Tensor) -> bytes:
-    parts: list[bytes] = []
-    for element in tensor.ravel().tolist():
-        raw = element.encode() if isinstance(element, str) else element
-        parts.append(_LENGTH.pack(len(raw)))
-        parts.append(raw)
-    return b"".join(parts)

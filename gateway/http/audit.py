@@ -10,7 +10,7 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Raw, Struct
 
 from gateway.http.access import open_to
-from gateway.protocol.json_form import JsonTensor, json_tensors
+from gateway.protocol.response import JsonTensor, json_tensor
 from gateway.security import Role
 from registry.audit.query import AuditTrail, Found
 from registry.entry import commit
@@ -90,15 +90,18 @@ def show_payload(trail: NamedDependency[AuditTrail], record_id: RecordId) -> Pay
     """Show the input and the output of one record."""
     record = trail.record(record_id).record
     payload = trail.payload(record_id)
-    outputs = decode_tensors(payload.output)
     return PayloadView(
         record_id=record.id,
         committed=record.input == commit(payload.salt, payload.input)
         and (record.output is None or record.output == commit(payload.salt, payload.output)),
         salt=payload.salt.hex(),
-        inputs=json_tensors(decode_tensors(payload.input)),
-        outputs=json_tensors(outputs),
+        inputs=_json_tensors(payload.input),
+        outputs=_json_tensors(payload.output),
     )
+
+
+def _json_tensors(data: bytes) -> list[JsonTensor]:
+    return [json_tensor(name, tensor) for name, tensor in decode_tensors(data).items()]
 
 
 def _view(found: Found) -> RecordView:

@@ -17,6 +17,8 @@ from gateway.security import Role
 from gateway.settings import Settings
 
 SERVER_NAME = "governed-gateway"
+# Only what is really served.
+EXTENSIONS = ("binary_tensor_data", "classification", "parameters", "schedule_policy")
 _LEAST_FREE_BYTES = 1 << 20
 _READERS = open_to(Role.INVOKER, Role.VIEWER)
 
@@ -47,7 +49,7 @@ class ServedModels(Struct):
 @get("/v2", opt=OPEN, sync_to_thread=False)
 def describe_server() -> ServerMetadata:
     """Name the server and the extensions of the protocol it serves."""
-    return server_metadata(SERVER_NAME, gateway.VERSION, ())
+    return server_metadata(SERVER_NAME, gateway.VERSION, EXTENSIONS)
 
 
 @get("/v2/health/live", opt=OPEN, sync_to_thread=False)

@@ -93,7 +93,7 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
 
 
 class Reply(Struct, frozen=True):
-    """An error as it goes on the wire."""
+    """What goes on the wire."""
 
     status: int
     headers: dict[str, str]

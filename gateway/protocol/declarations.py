@@ -1,5 +1,7 @@
 """What an input says of itself, its datatype and shape, against the signature."""
 
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -31,13 +33,21 @@ def accept_shape(declared: Any, spec: TensorSpec, tally: Tally) -> Shape | None:
 
     Nothing is allocated by then, and the number of elements is taken without wrapping.
     """
-    if type(declared) is list and len(declared) == len(spec.shape) <= MAX_RANK:
-        elements = _count_elements(declared, spec.shape)
-        if 0 <= elements <= _most_elements(spec):
-            return tuple(declared)
+    if type(declared) is list and _fits(declared, spec):
+        return tuple(declared)
     rule, expected = _shape_fault(declared, spec)
     tally.add(spec.name, rule, expected)
     return None
+
+
+def shape_test(spec: TensorSpec) -> Callable[[Shape], bool]:
+    """Return a quick test of shapes that are made of integers alone; it remembers the last ones."""
+
+    @lru_cache(maxsize=64)
+    def fits(shape: Shape) -> bool:
+        return _fits(shape, spec)
+
+    return fits
 
 
 def is_shape(declared: Any) -> bool:
@@ -51,7 +61,18 @@ def is_shape(declared: Any) -> bool:
     return all(type(size) is int and 0 <= size <= _MAX_DIMENSION for size in declared)
 
 
-def _count_elements(declared: list[Any], wanted: Shape) -> int:
+def _fits(declared: Sequence[Any], spec: TensorSpec) -> bool:
+    wanted = _wanted(spec, len(declared))
+    if len(declared) != len(wanted) or len(declared) > MAX_RANK:
+        return False
+    return 0 <= _count_elements(declared, wanted) <= _most_elements(spec)
+
+
+def _wanted(spec: TensorSpec, rank: int) -> Shape:
+    return (-1,) * rank if spec.is_unranked else spec.shape
+
+
+def _count_elements(declared: Sequence[Any], wanted: Shape) -> int:
     """Count the elements of a shape of the rank wanted; -1 if it is not accepted."""
     elements = 1
     for size, accepted in zip(declared, wanted, strict=False):  # the check of `strict` costs 0.1 us
@@ -74,6 +95,7 @@ def _shape_fault(declared: Any, spec: TensorSpec) -> tuple[str, str]:
         return "bad-shape", f"at most {MAX_RANK} whole numbers from 0 to {_MAX_DIMENSION}"
     if prod(declared) > MAX_ELEMENTS:
         return "shape-too-large", f"at most {MAX_ELEMENTS} elements"
-    if len(declared) != len(spec.shape) or _count_elements(declared, spec.shape) < 0:
+    wanted = _wanted(spec, len(declared))
+    if len(declared) != len(wanted) or _count_elements(declared, wanted) < 0:
         return "shape-not-accepted", f"shape {list(spec.shape)}"
     return "too-many-elements", f"at most {MAX_TEXTS} texts"

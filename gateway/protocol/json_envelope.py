@@ -1,134 +1,89 @@
-"""The JSON around the tensors of a request: a body read once, its tensors' data left as bytes."""
+"""The JSON around the tensors of a request: a body read once, and what is wrong with it.
+
+Most bodies are read in one pass with their tensors' data, in the type that each names. The others
+are read again with the data left as bytes, so that a fault names its input, not just the body.
+"""
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from gateway.protocol.messages import Parameter
+from gateway.protocol.json_values import TYPED_INPUTS, TypedInput
 from gateway.protocol.refusal import Refusal, refuse
-from registry.records import Signature
 
 MAX_ID_LENGTH = 256
-_INT64_MIN, _UINT64_MAX = -(1 << 63), (1 << 64) - 1
-_SCALARS = frozenset({str, bool, int, float})
-
-# The members are read as whatever they are, so that a fault names its input, not just the body.
 
 
-class InputEnvelope(Struct, gc=False):
-    """One input as it was sent; only `data` is known to be JSON."""
+class LooseInput(Struct, gc=False):
+    """One input as it was sent, its members whatever they are; only `data` is known to be JSON."""
 
     name: Any = UNSET
     shape: Any = UNSET
     datatype: Any = UNSET
     data: Raw = Raw()
+    parameters: Any = UNSET
 
 
-class Envelope(Struct):
+Input = TypeVar("Input")
+
+
+class Envelope(Struct, Generic[Input]):
     """A request as it was sent. A null member counts as absent; unknown members are ignored."""
 
-    inputs: list[InputEnvelope]
+    inputs: list[Input]
     id: Any = None
     parameters: Any = None
     outputs: Any = None
 
 
-_decode = msgspec.json.Decoder(Envelope).decode
+_decode_typed = msgspec.json.Decoder(Envelope[TYPED_INPUTS]).decode
+_decode_loose = msgspec.json.Decoder(Envelope[LooseInput]).decode
 # A text with the colon that makes it a key, or a brace outside of texts, after whatever else. The
 # quantifiers are possessive: nothing is ever tried twice, whatever the body.
 _TOKEN = re.compile(rb'[^"{}]*+(?:("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*+(:?)|([{}]))', re.DOTALL)
 
 
-def read_envelope(body: bytes) -> Envelope | Refusal:
-    """Read a body; on return `id` and `parameters` are right, inputs and outputs may not be."""
-    if not body or body.isspace():
+def read_typed(head: bytes) -> Envelope[TypedInput] | None:
+    """Read the JSON of a plain request; None where it has to be looked at more closely."""
+    try:
+        if not head.isascii():
+            head.decode()
+        envelope: Envelope[TypedInput] = _decode_typed(head)
+    except (ValueError, RecursionError):  # ValueError includes msgspec's errors
+        return None
+    return envelope if _has_no_fault(envelope, head) else None
+
+
+def read_loose(head: bytes) -> Envelope[LooseInput] | Refusal:
+    """Read any JSON of a request; on return `id` is right, the other members may not be."""
+    if not head or head.isspace():
         return refuse("empty-body")
     try:
-        if not body.isascii():
-            body.decode()
-        envelope = _decode(body)
+        if not head.isascii():
+            head.decode()
+        envelope = _decode_loose(head)
     except RecursionError:
         return refuse("too-deep")
     except msgspec.ValidationError:
         return refuse("bad-request")
     except (msgspec.DecodeError, UnicodeDecodeError):
         return refuse("malformed-json")
-    return _member_fault(envelope, body) or envelope
-
-
-def read_parameters(envelope: Envelope) -> dict[str, Parameter]:
-    """Return the request's parameters, none where it has none."""
-    parameters: dict[str, Parameter] = envelope.parameters or {}
-    return parameters
-
-
-def read_outputs(declared: Any, signature: Signature) -> tuple[str, ...] | Refusal | None:
-    """Return the names of the outputs asked for; None where none are, which means all."""
-    if declared is None or declared == []:
-        return None
-    # More entries than outputs cannot all be different, so their names need not be looked at.
-    if not isinstance(declared, list) or len(declared) > len(signature.outputs):
-        return refuse("bad-outputs")
-    known = {spec.name for spec in signature.outputs}
-    names: list[str] = []
-    for output in declared:
-        name = output.get("name") if isinstance(output, dict) else None
-        if not isinstance(name, str) or name not in known:
-            return refuse("bad-outputs")
-        known.remove(name)
-        names.append(name)
-    return tuple(names)
-
-
-def _member_fault(envelope: Envelope, body: bytes) -> Refusal | None:
-    if envelope.id is not None and not _is_id(envelope.id):
+    if not _is_id(envelope.id):
         return refuse("bad-id")
-    if envelope.parameters is not None and not _are_parameters(envelope.parameters):
-        return refuse("bad-parameters")
-    # Every key has its colon: as many colons as members were read leaves none for a duplicate.
-    if body.count(b":") != _members(envelope) and _has_duplicate_key(body):
-        return refuse("duplicate-key")
-    return None
+    return envelope
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_ID_LENGTH
-
-
-def _are_parameters(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    for parameter in value.values():
-        kind = type(parameter)
-        if kind not in _SCALARS:
-            return False
-        if kind is int and not _INT64_MIN <= parameter <= _UINT64_MAX:
-            return False
-    return True
-
-
-def _members(envelope: Envelope) -> int:
-    """Count the members of a plain request whose inputs are complete."""
-    members = 1 + 4 * len(envelope.inputs)
-    if envelope.id is not None:
-        members += 1
-    if envelope.parameters is not None:
-        members += 1 + len(envelope.parameters)
-    if isinstance(envelope.outputs, list):
-        members += 1 + len(envelope.outputs)
-    return members
-
-
-def _has_duplicate_key(body: bytes) -> bool:
-    """Whether an object of a well-formed body has a key twice, however it is escaped.
+def has_duplicate_key(head: bytes) -> bool:
+    """Whether an object of well-formed JSON has a key twice, however it is escaped.
 
     Two readers of such a body may see two different requests, so no record could say what was
     asked.
     """
     objects: list[set[str]] = []
-    for token in _TOKEN.finditer(body):
+    for token in _TOKEN.finditer(head):
         text, colon, brace = token.groups()
         if brace == b"{":
             objects.append(set())
@@ -140,3 +95,37 @@ def _has_duplicate_key(body: bytes) -> bool:
                 return True
             objects[-1].add(key)
     return False
+
+
+def _has_no_fault(envelope: Envelope[TypedInput], head: bytes) -> bool:
+    if not _is_id(envelope.id):
+        return False
+    # Every key has its colon: as many colons as members were read leaves none for a duplicate.
+    return head.count(b":") == _members(envelope) or not has_duplicate_key(head)
+
+
+def _is_id(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and len(value) <= MAX_ID_LENGTH)
+
+
+def _members(envelope: Envelope[TypedInput]) -> int:
+    """Count the members that were read, at most as many as there are."""
+    members = 1 + _members_of(envelope.parameters) + (envelope.id is not None)
+    for sent in envelope.inputs:
+        members += 3 + (sent.data is not UNSET) + _members_of(sent.parameters)
+    if type(envelope.outputs) is list:
+        members += 1 + _members_of_all(envelope.outputs)
+    return members
+
+
+def _members_of(value: Any) -> int:
+    return 1 + len(value) if type(value) is dict else 0
+
+
+def _members_of_all(outputs: Sequence[Any]) -> int:
+    members = 0
+    for output in outputs:
+        if type(output) is dict:
+            members += len(output)
+            members += sum(len(value) for value in output.values() if type(value) is dict)
+    return members

@@ -18,6 +18,8 @@ FLOAT_LIMITS = {
     Datatype.FP16: 65_520.0,
     Datatype.FP32: 2.0**128 - 2.0**103,
     Datatype.FP64: math.inf,
+    # Read as FP32 first, so what FP32 rounds up to the limit of BF16 is beyond it as well.
+    Datatype.BF16: 2.0**128 - 2.0**119 - 2.0**103,
 }
 _INT64_MIN, _UINT64_MAX = -(1 << 63), (1 << 64) - 1
 # CPython refuses to read integers of more than 4,300 digits; none of these fits any datatype.

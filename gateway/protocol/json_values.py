@@ -1,18 +1,19 @@
 """The `data` of one JSON tensor as a numpy array, or what is wrong with it.
 
 Values are taken exactly as their datatype holds them. A number may be written with or without a
-fraction for FP16, FP32 and FP64 and is rounded to the nearest value; integers must be integers in
-range; BOOL is `true` or `false`; BYTES are strings. A null is a missing value: NaN in floating
-datatypes, the empty string in BYTES, and refused elsewhere.
+fraction for FP16, FP32, FP64 and BF16 and is rounded to the nearest value, for BF16 by way of FP32;
+integers must be integers in range; BOOL is `true` or `false`; BYTES are strings. A null is a
+missing value: NaN in floating datatypes, the empty string in BYTES, and refused elsewhere.
 """
 
+import operator
 import re
-from functools import cache
+from functools import cache, reduce
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, Struct
 
 from gateway.protocol.declarations import Shape
 from gateway.protocol.json_faults import FLOAT_LIMITS, explain
@@ -24,7 +25,18 @@ _starts_nested = re.compile(rb"\s*\[\s*\[").match
 _NULL = np.array(None, object)
 # What reading and converting raise for values of the wrong type, size or arrangement. ValueError
 # includes msgspec's errors.
-_REFUSED = (ValueError, OverflowError, RecursionError)
+REFUSED = (ValueError, OverflowError, RecursionError)
+# ml_dtypes makes no missing value of None, so BF16 is read as the wider type.
+_READ_AS = {**NUMPY_TYPES, Datatype.BF16: NUMPY_TYPES[Datatype.FP32]}
+
+
+class TypedInput(Struct, gc=False):
+    """One input whose data, flat or nested once, was read as what its datatype holds."""
+
+    name: str
+    shape: tuple[int, ...]
+    data: Any = UNSET
+    parameters: Any = None
 
 
 def read_values(data: Raw, spec: TensorSpec, shape: Shape, tally: Tally) -> Tensor | None:
@@ -32,19 +44,30 @@ def read_values(data: Raw, spec: TensorSpec, shape: Shape, tally: Tally) -> Tens
 
     Flat data has exactly as many elements as the shape, nested data exactly the shape.
     """
-    nested = _starts_nested(data) is not None
-    decode = _decoder(spec.datatype, len(shape) if nested else 1)
+    is_nested = _starts_nested(data) is not None
+    decode = _decoder(spec.datatype, len(shape) if is_nested else 1)
     try:
-        array = np.array(decode(data), NUMPY_TYPES[spec.datatype])
-        if nested and array.shape != shape:
+        array = to_array(decode(data), spec.datatype)
+        if is_nested and array.shape != shape:
             _check_emptied(array, shape)
         array = array.reshape(shape)
-    except _REFUSED:
+    except REFUSED:
         explain(bytes(data), spec, shape, tally)
         return None
     if spec.datatype is Datatype.BYTES and b"null" in bytes(data):
-        array[np.equal(array, _NULL)] = ""
+        fill_missing(array)
     return array
+
+
+def to_array(values: list[Any], datatype: Datatype) -> Tensor:
+    """Make an array of values of the right type, as they are nested. Raises one of REFUSED."""
+    array: Tensor = np.array(values, _READ_AS[datatype])
+    return array.astype(NUMPY_TYPES[datatype]) if datatype is Datatype.BF16 else array
+
+
+def fill_missing(texts: Tensor) -> None:
+    """Put the empty text in place of each None."""
+    texts[np.equal(texts, _NULL)] = ""
 
 
 def _check_emptied(array: Tensor, shape: Shape) -> None:
@@ -72,3 +95,24 @@ def _element(datatype: Datatype) -> Any:
         limit = FLOAT_LIMITS[datatype]
         return Annotated[float, Meta(gt=-limit, lt=limit)] | None
     return int  # numpy raises OverflowError for an integer that its type cannot hold
+
+
+def _typed_input(datatype: Datatype) -> type[TypedInput]:
+    """Make the type of an input by its datatype, which msgspec finds out before it reads data."""
+    element: Any = _element(datatype)
+    # Texts are read flat only: lists among texts would pass for elements of an array of objects.
+    nested: Any = element if datatype is Datatype.BYTES else element | list[element]
+    kind: Any = msgspec.defstruct(
+        f"{datatype.capitalize()}Input",
+        [("data", list[nested], UNSET)],
+        bases=(TypedInput,),
+        gc=False,
+        tag_field="datatype",
+        tag=datatype.value,
+    )
+    typed: type[TypedInput] = kind
+    return typed
+
+
+INPUT_TYPES = {datatype: _typed_input(datatype) for datatype in Datatype}
+TYPED_INPUTS: Any = reduce(operator.or_, INPUT_TYPES.values())

@@ -12,19 +12,41 @@ Parameter = str | int | float | bool
 ONNX_PLATFORM = "onnx_onnxv1"
 
 
-class InferRequest(Struct, frozen=True, kw_only=True):
+class RequestedOutput(Struct, frozen=True):
+    """An output to answer with, and its form: binary or JSON, whole or its best `classes`.
+
+    `classes` is 0 where the output is wanted whole.
+    """
+
+    name: str
+    is_binary: bool = False
+    classes: int = 0
+
+
+class InferRequest(Struct, frozen=True, kw_only=True, gc=False):
     """A request that met the signature.
 
     `tensors` holds every input in the signature's order, with the signature's datatype and the
-    shape given; elements of BYTES are `str` or `bytes`. `outputs` names what to answer with, None
-    means every output. `rows` is the first dimension of the first input, 1 where it has none.
+    shape given; elements of BYTES are `str`. `outputs` holds what to answer with, in the order
+    asked for; every output where none was named. `rows` is the first dimension of the first input,
+    1 where it has none. `priority` is 1 for what goes first, higher for what can wait, and 0 for
+    what comes between as the server likes. `timeout_us` is how long an answer is of use.
     """
 
     id: str | None
     parameters: dict[str, Parameter]
     tensors: dict[str, Tensor]
-    outputs: tuple[str, ...] | None
+    outputs: tuple[RequestedOutput, ...]
     rows: int
+    priority: int = 0
+    timeout_us: int | None = None
+
+
+class Encoded(Struct, frozen=True):
+    """An answer's body; `header_length` is that of its JSON, None where it is JSON throughout."""
+
+    body: bytes
+    header_length: int | None = None
 
 
 class ServerMetadata(Struct, frozen=True, kw_only=True):

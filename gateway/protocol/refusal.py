@@ -25,11 +25,29 @@ SENTENCES = {
     ),
     "bad-id": "The request's `id` must be a text of at most 256 characters.",
     "bad-parameters": (
-        "The request's `parameters` must be an object of texts, booleans and numbers of 64 bits."
+        "The request's `parameters` must be an object of texts, booleans and numbers of 64 bits,"
+        " `priority` and `timeout` whole numbers from 0, `binary_data_output` true or false."
     ),
     "bad-outputs": (
-        "The request's `outputs` must be an array of objects"
-        " whose `name` is an output of the model, each at most once."
+        "The request's `outputs` must be an array of objects whose `name` is an output of the"
+        " model, each at most once, with `binary_data` true or false, `classification` a whole"
+        " number and for numbers only, and no shared memory."
+    ),
+    "reserved-parameter": (
+        "The request's `parameters` ask for what is not served here: sequences, `headers`, or a"
+        " name that begins with `triton_`."
+    ),
+    "bad-binary-header": (
+        "The header Inference-Header-Content-Length must be there where an input is binary, and"
+        " must be the length in bytes of the JSON that the body begins with."
+    ),
+    "not-raw": (
+        "A body without JSON is for models with one input, which may have one dimension of any"
+        " size beside its rows."
+    ),
+    # of the body's encoding
+    "malformed-encoding": (
+        "The body is not what its Content-Encoding says: one whole gzip member or zlib stream."
     ),
     # of one input
     "missing-input": "An input of the model is not given.",
@@ -37,6 +55,8 @@ SENTENCES = {
     "duplicate-input": "An input is given twice.",
     "unnamed-input": "An input has no name.",
     "missing-data": "An input has no data.",
+    "bad-binary-size": "The bytes of an input are not as many as its shape and the body have.",
+    "bad-bytes": "The bytes of an input are not texts in UTF-8, each behind its length.",
     "bad-datatype": "An input has a datatype that does not exist.",
     "dtype-mismatch": "A value or an input is not of the model's datatype.",
     "number-out-of-range": "A number is too large for any or for the model's datatype.",

@@ -20,7 +20,7 @@ from registry.admission.samples import Inputs, given_sample, made_samples
 from registry.admission.zipmap import Labels, without_zipmap
 from registry.errors import Rejected
 from registry.records import Certificate, SampleTensor, Signature
-from registry.session import InferenceSession, open_session, read_signature, runtime_id
+from registry.session import Session, open_session, read_signature, runtime_id
 from registry.tensors import Tensor, encode_tensors
 
 Sample = tuple[SampleTensor, ...]
@@ -71,7 +71,7 @@ def inspect(artifact: bytes, sample: Sample = (), labels: Labels | None = None) 
     )
 
 
-def _try_sample(session: InferenceSession, signature: Signature, sample: Sample) -> Trial | None:
+def _try_sample(session: Session, signature: Signature, sample: Sample) -> Trial | None:
     if not sample:
         return try_inputs(session, made_samples(signature))
     trial = try_inputs(session, [given_sample(signature, sample)])
@@ -80,7 +80,7 @@ def _try_sample(session: InferenceSession, signature: Signature, sample: Sample)
     return trial
 
 
-def try_inputs(session: InferenceSession, candidates: Iterable[Inputs]) -> Trial | None:
+def try_inputs(session: Session, candidates: Iterable[Inputs]) -> Trial | None:
     """Run the model twice on the first inputs that it accepts; None where it accepts none."""
     for inputs in candidates:
         started = time.perf_counter()

@@ -1,5 +1,6 @@
 """What onnxruntime does with a test model, without the gateway: the measure of our refusals."""
 
+import ctypes
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -103,15 +104,13 @@ def _answer(
 def _to_value(array: Array) -> onnxruntime.OrtValue:
     if array.dtype != ml_dtypes.bfloat16:
         return onnxruntime.OrtValue.ortvalue_from_numpy(array)
-    bits = np.ascontiguousarray(array).view(np.uint16)
+    bits = np.asarray(array, order="C").view(np.uint16)
     return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, _BFLOAT16)
 
 
 def _to_array(value: onnxruntime.OrtValue) -> Array:
     if value.data_type() != "tensor(bfloat16)":
         return value.numpy()
-    import ctypes
-
     count = int(np.prod(value.shape()))
     bits = (ctypes.c_uint16 * count).from_address(value.data_ptr())
     return np.array(bits, np.uint16).view(ml_dtypes.bfloat16).reshape(value.shape())

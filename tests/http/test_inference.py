@@ -21,6 +21,7 @@ SAMPLES: dict[str, list[Any]] = {
     "FP16": [0.0, -1.5, 65504.0, 0.25],
     "FP32": [0.0, -1.5, 3.4028234663852886e38, 0.25],
     "FP64": [0.0, -1.5, 1.7976931348623157e308, 5e-324],
+    "BF16": [0.0, -1.5, 3.3895313892515355e38, 0.25],
     "BYTES": ["", "text", "ümläut 🛫", "line\nfeed\u0000"],
 }
 
@@ -238,7 +239,12 @@ def record_of(client: httpx.Client, record_id: str) -> dict[str, Any]:
 
 
 def test_metadata_describes_what_is_served(client: httpx.Client) -> None:
-    assert client.get("/v2").json()["extensions"] == []
+    assert client.get("/v2").json()["extensions"] == [
+        "binary_tensor_data",
+        "classification",
+        "parameters",
+        "schedule_policy",
+    ]
     metadata = client.get("/v2/models/linear").json()
     assert metadata == {
         "name": "linear",

@@ -3,6 +3,7 @@
 import json
 import string
 import sys
+from math import prod
 from typing import Any
 
 import msgspec
@@ -10,9 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from gateway.protocol.json_form import decode_request, encode_response
-from gateway.protocol.messages import InferRequest, model_metadata, server_metadata
+from gateway.protocol.messages import (
+    InferRequest,
+    RequestedOutput,
+    model_metadata,
+    server_metadata,
+)
+from gateway.protocol.reader import RequestReader
 from gateway.protocol.refusal import (
     MAX_VIOLATIONS,
     SENTENCES,
@@ -22,8 +29,9 @@ from gateway.protocol.refusal import (
     refuse,
     refuse_for,
 )
+from gateway.protocol.response import encode_response
 from registry.records import Signature, TensorSpec
-from registry.tensors import FLOATS, NUMPY_TYPES, Datatype
+from registry.tensors import FLOATS, NUMPY_TYPES, Datatype, Tensor
 
 INTEGERS = [datatype for datatype in Datatype if "INT" in datatype]
 
@@ -54,6 +62,19 @@ def raw(data: str, datatype: str = "FP32", shape: str = "[1]") -> bytes:
     return (head + data + "}]}").encode()
 
 
+def decode_request(sent: bytes, wanted: Signature) -> InferRequest | Refusal:
+    return RequestReader(wanted).decode(sent)
+
+
+def encode(outputs: dict[str, Tensor], **members: Any) -> Any:
+    """Write an answer as JSON and read it again."""
+    absent = {"model": "m", "version": None, "id": None, "parameters": None}
+    requested = [RequestedOutput(name) for name in outputs]
+    encoded = encode_response(**(absent | members), outputs=outputs, requested=requested)
+    assert encoded.header_length is None
+    return json.loads(encoded.body)
+
+
 def accepted(request: InferRequest | Refusal) -> InferRequest:
     assert isinstance(request, InferRequest), request
     return request
@@ -82,7 +103,7 @@ def test_a_request_comes_back_in_the_signatures_order_with_its_rows() -> None:
     assert list(request.tensors) == ["a", "b"]
     assert request.tensors["a"].tolist() == [[1, 2], [3, 4], [5, 6]]
     assert request.tensors["b"].tolist() == [["x"], ["y"], ["z"]]
-    assert (request.id, request.outputs, request.rows) == ("abc", ("z",), 3)
+    assert (request.id, request.outputs, request.rows) == ("abc", (RequestedOutput("z"),), 3)
     assert request.parameters == {"routing_key": "k", "n": 3, "f": 0.5, "b": True}
 
 
@@ -92,7 +113,8 @@ def test_members_that_are_absent_or_null_have_their_defaults() -> None:
         request = accepted(
             decode_request(body(member("x", "FP32", [1], [1]), **more), one("FP32", -1))
         )
-        assert (request.id, request.parameters, request.outputs) == (None, {}, None)
+        assert (request.id, request.parameters) == (None, {})
+        assert request.outputs == (RequestedOutput("y"), RequestedOutput("z"))
 
 
 def test_unknown_members_are_ignored() -> None:
@@ -155,6 +177,7 @@ def test_the_text_null_is_not_a_missing_value() -> None:
         ("FP32", "3.4028235e38", "340282356779733661637539395458142568448"),
         ("FP64", "1.7976931348623157e308", "1e400"),
         ("FP64", "1" * 309, "2" * 309),
+        ("BF16", "3.3961774278184117e38", "3.396177427818412e38"),
     ],
 )
 def test_numbers_that_would_become_infinite_are_refused(
@@ -420,11 +443,36 @@ def test_violations_beyond_the_limit_are_counted_but_not_listed() -> None:
     assert "Violations: 5000." in refusal.detail
 
 
-def test_rows_of_all_inputs_are_equal_where_all_are_variable() -> None:
+def test_dimensions_that_share_a_name_must_agree() -> None:
     sent = body(member("a", "FP32", [2], [1, 2]), member("b", "FP32", [1], [1]))
-    refusal = refused(decode_request(sent, signature(spec("a", "FP32", -1), spec("b", "FP32", -1))))
+    free = signature(spec("a", "FP32", -1), spec("b", "FP32", -1))
+    refusal = refused(decode_request(sent, replace(free, shared={"n": (("a", 0), ("b", 0))})))
     assert [label(violation) for violation in refusal.violations] == ["shape-not-accepted b"]
-    accepted(decode_request(sent, signature(spec("a", "FP32", -1), spec("b", "FP32", 1))))
+    accepted(decode_request(sent, free))
+
+
+def test_dimensions_of_one_input_may_share_a_name() -> None:
+    square = replace(one("FP32", -1, -1), shared={"n": (("x", 0), ("x", 1))})
+    accepted(decode_request(raw("[1, 2, 3, 4]", "FP32", "[2, 2]"), square))
+    refusal = refused(decode_request(raw("[1, 2]", "FP32", "[1, 2]"), square))
+    assert "1 in dimension 1, as dimension 0 of 'x' has" in refusal.violations[0].expected
+
+
+@pytest.mark.parametrize("shape", [[], [2], [2, 1, 3], [0, 5]])
+def test_an_input_of_no_declared_shape_takes_any(shape: list[int]) -> None:
+    anyhow = Signature(
+        inputs=(replace(spec("x", "FP32", -1), is_unranked=True),), outputs=(spec("y", "FP32"),)
+    )
+    sent = body(member("x", "FP32", shape, [0] * prod(shape)))
+    assert accepted(decode_request(sent, anyhow)).tensors["x"].shape == tuple(shape)
+    refused(decode_request(body(member("x", "FP32", [2, -1], [0])), anyhow))
+
+
+def test_a_model_without_inputs_is_asked_for_nothing() -> None:
+    constant = Signature(inputs=(), outputs=(spec("y", "FP32"),))
+    request = accepted(decode_request(b'{"inputs": []}', constant))
+    assert (request.tensors, request.rows) == ({}, 1)
+    refused(decode_request(body(member("x", "FP32", [1], [0])), constant))
 
 
 def test_no_more_than_64_characters_of_the_caller_are_repeated() -> None:
@@ -545,10 +593,7 @@ def test_what_is_encoded_is_decoded_the_same_flat_and_nested(
     count = int(np.prod(shape))
     values = data.draw(st.lists(elements(datatype), min_size=count, max_size=count))
     tensor = np.array(values, NUMPY_TYPES[datatype]).reshape(shape)
-    encoded = encode_response(
-        model="m", version=None, id=None, parameters=None, outputs={"x": tensor}
-    )
-    output = json.loads(encoded)["outputs"][0]
+    output = encode({"x": tensor})["outputs"][0]
     nested = {**output, "data": tensor.tolist() if shape else [tensor.item()]}
     for sent in (output, nested):
         request = accepted(decode_request(body(sent), one(datatype, *[-1] * len(shape))))
@@ -563,18 +608,14 @@ def test_what_is_encoded_is_decoded_the_same_flat_and_nested(
 
 def test_absent_members_of_an_answer_are_left_out() -> None:
     outputs = {"y": np.array([[1, 2]], np.int64)}
-    encoded = encode_response(model="m", version=None, id=None, parameters=None, outputs=outputs)
-    assert json.loads(encoded) == {
+    assert encode(outputs) == {
         "model_name": "m",
         "outputs": [{"name": "y", "shape": [1, 2], "datatype": "INT64", "data": [1, 2]}],
     }
 
 
 def test_an_answer_repeats_id_version_and_parameters() -> None:
-    encoded = encode_response(
-        model="m", version="3", id="abc", parameters={"record_id": "r"}, outputs={}
-    )
-    assert json.loads(encoded) == {
+    assert encode({}, version="3", id="abc", parameters={"record_id": "r"}) == {
         "model_name": "m",
         "model_version": "3",
         "id": "abc",
@@ -586,26 +627,17 @@ def test_an_answer_repeats_id_version_and_parameters() -> None:
 @pytest.mark.parametrize("numpy_type", [np.float16, np.float32, np.float64])
 def test_numbers_that_json_lacks_become_null(numpy_type: type) -> None:
     tensor = np.array([np.nan, np.inf, -np.inf, 0.5], numpy_type)
-    encoded = encode_response(
-        model="m", version=None, id=None, parameters=None, outputs={"y": tensor}
-    )
-    assert json.loads(encoded)["outputs"][0]["data"] == [None, None, None, 0.5]
+    assert encode({"y": tensor})["outputs"][0]["data"] == [None, None, None, 0.5]
 
 
 def test_texts_that_are_not_utf8_are_marked() -> None:
     tensor = np.array([b"\xff", b"caf\xc3\xa9", "\ud800", "é"], object)
-    encoded = encode_response(
-        model="m", version=None, id=None, parameters=None, outputs={"y": tensor}
-    )
-    assert json.loads(encoded)["outputs"][0]["data"] == ["\ufffd", "café", "?", "é"]
+    assert encode({"y": tensor})["outputs"][0]["data"] == ["\ufffd", "café", "?", "é"]
 
 
 def test_an_answer_is_row_major_whatever_lies_in_memory() -> None:
     tensor = np.array([[1, 2], [3, 4]], np.int8).T
-    encoded = encode_response(
-        model="m", version=None, id=None, parameters=None, outputs={"y": tensor}
-    )
-    assert json.loads(encoded)["outputs"][0]["data"] == [1, 3, 2, 4]
+    assert encode({"y": tensor})["outputs"][0]["data"] == [1, 3, 2, 4]
 
 
 def test_metadata_is_written_as_the_protocol_asks() -> None:

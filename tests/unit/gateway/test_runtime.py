@@ -83,6 +83,19 @@ def test_a_model_is_warmed_with_the_sample_of_its_publisher(
     assert runner.is_short(6)
 
 
+def test_inputs_that_may_differ_in_rows_are_not_batched(
+    watchdog: Watchdog, executor: ThreadPoolExecutor
+) -> None:
+    def artifact(rows_of_b: str) -> bytes:
+        nodes = [helper.make_node("Neg", [name], [f"{name}_out"]) for name in "ab"]
+        sides = [("a", "FP32", ("n", 1)), ("b", "FP32", (rows_of_b, 1))]
+        outputs = [(f"{name}_out", kind, shape) for name, kind, shape in sides]
+        return make_model(nodes, sides, outputs)
+
+    assert make_runner(artifact("n"), watchdog, executor).is_batchable
+    assert not make_runner(artifact("m"), watchdog, executor).is_batchable
+
+
 def test_a_run_answers_with_all_outputs(watchdog: Watchdog, executor: ThreadPoolExecutor) -> None:
     runner = make_runner(linear_model(2.0), watchdog, executor)
     tensors = {"x": np.ones((2, 3), np.float32)}

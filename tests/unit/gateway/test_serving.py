@@ -93,7 +93,7 @@ def test_an_answer_has_its_record_when_it_is_returned(
         assert isinstance(answer, Answer)
         record = world.trail.record(answer.record_id).record
         assert (record.model, record.version, record.lane) == ("sum", 1, "champion")
-        assert json.loads(answer.body)["outputs"][0]["data"] == [6.0]
+        assert json.loads(answer.encoded.body)["outputs"][0]["data"] == [6.0]
 
     run(story)
 
@@ -192,9 +192,9 @@ def test_rules_reject_flag_and_observe_as_declared(
         assert isinstance(rejected, Denial)
         assert [v.input for v in rejected.refusal.violations] == ["carrier"]
         assert isinstance(flagged, Answer)
-        assert json.loads(flagged.body)["parameters"]["flags"] == "range distance[0]"
+        assert json.loads(flagged.encoded.body)["parameters"]["flags"] == "range distance[0]"
         assert isinstance(observed, Answer)
-        assert "flags" not in json.loads(observed.body)["parameters"]
+        assert "flags" not in json.loads(observed.encoded.body)["parameters"]
         tell = [world.trail.record(reply.record_id).record for reply in (flagged, observed)]
         assert tell[0].flags == ("range distance[0]",)
         assert tell[1].observed == ("missing distance[0]",)

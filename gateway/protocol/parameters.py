@@ -1,0 +1,110 @@
+"""What a request asks for beside its inputs: its parameters, its outputs and their form."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.protocol.messages import Parameter, RequestedOutput
+from gateway.protocol.refusal import Refusal, refuse
+from registry.records import Signature
+from registry.tensors import Datatype
+
+_INT64_MIN, _INT64_MAX, _UINT64_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
+_SCALARS = frozenset({str, bool, int, float})
+_RESERVED = ("sequence_", "triton_", "headers")
+
+
+class Wishes(Struct, frozen=True):
+    """The parameters of a request, and what those that the protocol knows say."""
+
+    parameters: dict[str, Parameter]
+    priority: int = 0
+    timeout_us: int | None = None
+    is_binary: bool = False
+
+
+def read_wishes(declared: Any) -> Wishes | Refusal:
+    """Read the parameters of a request. A name that is reserved and not served is refused."""
+    if declared is None:
+        return Wishes({})
+    if not _are_parameters(declared):
+        return refuse("bad-parameters")
+    if any(name.startswith(_RESERVED) for name in declared):
+        return refuse("reserved-parameter")
+    priority = declared.get("priority", 0)
+    timeout_us = declared.get("timeout", 0)
+    is_binary = declared.get("binary_data_output", False)
+    if not (_is_count(priority) and _is_count(timeout_us) and type(is_binary) is bool):
+        return refuse("bad-parameters")
+    return Wishes(declared, priority, timeout_us or None, is_binary)
+
+
+class OutputChoice:
+    """Chooses outputs of one signature as requests name them."""
+
+    __slots__ = ("_all", "_known")
+
+    def __init__(self, signature: Signature) -> None:
+        self._known = {spec.name: spec.datatype for spec in signature.outputs}
+        self._all = {
+            is_binary: tuple(RequestedOutput(name, is_binary) for name in self._known)
+            for is_binary in (False, True)
+        }
+
+    def all(self, *, is_binary: bool) -> tuple[RequestedOutput, ...]:
+        """Return every output in one form."""
+        return self._all[is_binary]
+
+    def read(self, declared: Any, *, is_binary: bool) -> tuple[RequestedOutput, ...] | Refusal:
+        """Return the outputs asked for, all where none are; `is_binary` where they do not say."""
+        if declared is None or declared == []:
+            return self._all[is_binary]
+        # More entries than outputs cannot all be different, so their names need not be looked at.
+        if not isinstance(declared, list) or len(declared) > len(self._known):
+            return refuse("bad-outputs")
+        chosen = self._choose(declared, is_binary)
+        return refuse("bad-outputs") if chosen is None else chosen
+
+    def _choose(
+        self, declared: Sequence[Any], is_binary: bool
+    ) -> tuple[RequestedOutput, ...] | None:
+        chosen: dict[str, RequestedOutput] = {}
+        for output in declared:
+            name = output.get("name") if isinstance(output, dict) else None
+            if not isinstance(name, str) or name not in self._known or name in chosen:
+                return None
+            wanted = _read_output(name, output.get("parameters"), is_binary)
+            if wanted is None or (wanted.classes and self._known[name] is Datatype.BYTES):
+                return None
+            chosen[name] = wanted
+        return tuple(chosen.values())
+
+
+def _read_output(name: str, declared: Any, is_binary: bool) -> RequestedOutput | None:
+    """Return an output in the form its parameters ask for; None if they make no sense."""
+    if declared is None:
+        return RequestedOutput(name, is_binary)
+    if not isinstance(declared, dict) or "shared_memory_region" in declared:
+        return None
+    form = declared.get("binary_data", is_binary)
+    classes = declared.get("classification", 0)
+    if type(form) is not bool or not _is_count(classes):
+        return None
+    return RequestedOutput(name, form, classes)
+
+
+def _are_parameters(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    for parameter in value.values():
+        kind = type(parameter)
+        if kind not in _SCALARS:
+            return False
+        if kind is int and not _INT64_MIN <= parameter <= _UINT64_MAX:
+            return False
+    return True
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _INT64_MAX
