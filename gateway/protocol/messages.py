@@ -15,12 +15,14 @@ ONNX_PLATFORM = "onnx_onnxv1"
 class RequestedOutput(Struct, frozen=True):
     """An output to answer with, and its form: binary or JSON, whole or its best `classes`.
 
-    `classes` is 0 where the output is wanted whole.
+    `classes` is 0 where the output is wanted whole; `labels` are the names of the classes, where
+    the signature has them.
     """
 
     name: str
     is_binary: bool = False
     classes: int = 0
+    labels: tuple[str, ...] = ()
 
 
 class InferRequest(Struct, frozen=True, kw_only=True, gc=False):

@@ -25,7 +25,6 @@ class Oracle(Struct, frozen=True, kw_only=True):
 
     `cannot` says why onnxruntime does not run it, `not_tensors` and `uncarried` which type of its
     inputs and outputs the protocol has not; else there are answers for each data set.
-    `is_random` where two sessions answer differently.
     """
 
     cannot: str | None = None
@@ -34,7 +33,6 @@ class Oracle(Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     answers: tuple[tuple[Array, ...], ...] = ()
-    is_random: bool = False
 
     @property
     def is_unloadable(self) -> bool:
@@ -58,15 +56,9 @@ def consult(case: Case) -> Oracle:
     outputs = tuple(node.name for node in session.get_outputs())
     try:
         answers = _answer_all(session, case)
-        again = _answer_all(_open(case.artifact), case)
     except Exception as error:  # noqa: BLE001
         return Oracle(cannot=f"run: {_reason(error)}", inputs=inputs, outputs=outputs)
-    return Oracle(
-        inputs=inputs,
-        outputs=outputs,
-        answers=answers,
-        is_random=not all(map(are_same, answers, again)),
-    )
+    return Oracle(inputs=inputs, outputs=outputs, answers=answers)
 
 
 def are_same(one: Sequence[Array], other: Sequence[Array]) -> bool:
