@@ -33,7 +33,7 @@ def best_classes(tensor: Tensor, classes: int, labels: Sequence[str] = ()) -> Te
 
 def _text(row: Tensor, index: int, labels: Sequence[str]) -> str:
     label = f":{labels[index]}" if index < len(labels) else ""
-    return f"{row[index]}:{index}{label}"
+    return f"{row[index]!s}:{index}{label}"
 
 
 def _order(row: Tensor) -> list[int]:

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gateway.protocol.inputs import read_inputs
+from gateway.protocol.json_envelope import read_loose
 from gateway.protocol.messages import (
     InferRequest,
     RequestedOutput,
@@ -31,7 +33,7 @@ from gateway.protocol.refusal import (
 )
 from gateway.protocol.response import encode_response
 from registry.records import Signature, TensorSpec
-from registry.tensors import FLOATS, NUMPY_TYPES, Datatype, Tensor
+from registry.tensors import FLOATS, NUMPY_TYPES, Datatype, Tensor, encode_tensors
 
 INTEGERS = [datatype for datatype in Datatype if "INT" in datatype]
 
@@ -664,3 +666,48 @@ def test_a_violation_is_written_without_what_it_lacks() -> None:
         "expected": "shape [-1]",
     }
     assert label(violation) == "bad-shape x"
+
+
+# One pass or two: a plain body is read at once, any other input by input; both say the same
+
+
+@given(st.data(), st.lists(st.sampled_from(list(Datatype)), min_size=1, max_size=3), SHAPES)
+@settings(max_examples=200)
+def test_one_pass_reads_what_the_closer_look_reads(
+    data: st.DataObject, datatypes: list[Datatype], shape: list[int]
+) -> None:
+    wanted = signature(
+        *(spec(f"x{place}", datatype, *shape) for place, datatype in enumerate(datatypes))
+    )
+    count = int(np.prod(shape))
+    sent = [
+        member(
+            f"x{place}",
+            datatype,
+            shape,
+            data.draw(st.lists(elements(datatype), min_size=count, max_size=count)),
+        )
+        for place, datatype in enumerate(datatypes)
+    ]
+    given_body = body(*data.draw(st.permutations(sent)))
+
+    at_once = accepted(decode_request(given_body, wanted)).tensors
+    envelope = read_loose(given_body)
+    assert not isinstance(envelope, Refusal)
+    closely = read_inputs(envelope.inputs, wanted, None)
+
+    assert not isinstance(closely, Refusal)
+    assert list(at_once) == list(closely) == [spec.name for spec in wanted.inputs]
+    assert encode_tensors(at_once) == encode_tensors(closely)
+
+
+def test_a_plain_body_is_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = [
+        body(member("x", "FP32", [2, 2], [1, 2, None, 4]), id="a", parameters={"p": "q:r"}),
+        body(member("x", "FP32", [2, 2], [[1, 2], [3, 4.5]]), outputs=[{"name": "y"}]),
+    ]
+    reader = RequestReader(one("FP32", -1, 2))
+
+    monkeypatch.setattr("gateway.protocol.reader.read_loose", None)
+    for sent in plain:
+        assert accepted(reader.decode(sent)).rows == 2
