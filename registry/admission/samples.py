@@ -73,6 +73,9 @@ def _read(spec: TensorSpec, given: SampleTensor) -> Tensor:
     if given.shape != wanted and not spec.is_unranked:
         raise fault
     try:
-        return np.array(given.data, NUMPY_TYPES[spec.datatype]).reshape(given.shape)
+        tensor = np.array(given.data, NUMPY_TYPES[spec.datatype]).reshape(given.shape)
     except (ValueError, TypeError, OverflowError) as error:
         raise fault from error
+    if spec.datatype is Datatype.BYTES and not all(isinstance(e, str) for e in tensor.flat):
+        raise fault
+    return tensor
