@@ -14,7 +14,7 @@ from gateway.http import admin, audit, health, keys
 from gateway.http.access import check_access
 from gateway.http.bodies import in_time
 from gateway.http.docs import Documentation
-from gateway.http.inference import INFER_PATH, InferenceEndpoint
+from gateway.http.inference import InferenceEndpoint
 from gateway.http.problems import answer_error
 from gateway.loader import Loader
 from gateway.pipeline import Pipeline
@@ -59,9 +59,9 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
-            found = INFER_PATH.fullmatch(scope["path"])
-            if found is not None:
-                await self._inference(scope, receive, send, found[1], found[2])
+            head = self._inference.head_of(scope)
+            if head is not None:
+                await self._inference(scope, receive, send, head)
                 return
             receive = in_time(receive, self._body_deadline_s)
         await self._litestar(scope, receive, send)

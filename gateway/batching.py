@@ -1,110 +1,72 @@
-"""Joins the requests of one version that arrive in the same turn of the event loop.
+"""Runs the requests of one version that arrived in the same turn of the event loop.
 
 There is no timer: a lone request runs in the turn it came in, and an idle gateway waits for
 nothing. Only versions whose self-test showed that the size of a batch changes no bit are joined.
 """
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
 
+from gateway.protocol.messages import InferRequest
 from gateway.runtime import Runner
 from registry.tensors import Tensor
 
 
 class Run(Struct, frozen=True):
-    """The outputs of one request, the rows that ran together, and where its own began."""
+    """All outputs of one request, the rows that ran together, and where its own began."""
 
-    outputs: dict[str, Tensor]
+    values: list[Tensor]
     batch: int
     batch_row: int
 
 
-class _Request(Struct, frozen=True):
-    tensors: Mapping[str, Tensor]
-    rows: int
-    done: asyncio.Future[tuple[list[Tensor], int, int]]
+def split_turn(rows: Sequence[int], runner: Runner) -> Iterator[slice]:
+    """Cut a turn's requests, of so many rows each, into batches that may hold up the event loop."""
+    start = total = 0
+    for at, own in enumerate(rows):
+        if at > start and not (runner.is_batchable and runner.is_short(total + own)):
+            yield slice(start, at)
+            start, total = at, 0
+        total += own
+    if rows:
+        yield slice(start, len(rows))
 
 
-class Batcher:
-    """Runs requests of one version: together where that is shown to be the same, else alone."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._turn: list[_Request] = []
-
-    async def run(
-        self, tensors: Mapping[str, Tensor], rows: int, outputs: Sequence[str] | None
-    ) -> Run:
-        """Answer named inputs with named outputs, all or those asked for.
-
-        Raises InputNotAccepted, RunFailed and RunTimeout.
-        """
-        if self._runner.is_batchable and self._runner.is_short(rows):
-            values, batch, batch_row = await self._join(tensors, rows)
-        else:
-            values, batch, batch_row = await self._runner.run(tensors, rows), rows, 0
-        answers = dict(zip(self._runner.outputs, values, strict=True))
-        chosen = answers if outputs is None else {name: answers[name] for name in outputs}
-        return Run(chosen, batch, batch_row)
-
-    async def _join(
-        self, tensors: Mapping[str, Tensor], rows: int
-    ) -> tuple[list[Tensor], int, int]:
-        loop = asyncio.get_running_loop()
-        request = _Request(tensors, rows, loop.create_future())
-        self._turn.append(request)
-        if len(self._turn) == 1:
-            loop.call_soon(self._run_turn)
-        return await request.done
-
-    def _run_turn(self) -> None:
-        turn, self._turn = self._turn, []
-        batch: list[_Request] = []
-        rows = 0
-        for request in turn:
-            if request.done.cancelled():
-                continue
-            if batch and not self._runner.is_short(rows + request.rows):
-                self._run_batch(batch, rows)
-                batch, rows = [], 0
-            batch.append(request)
-            rows += request.rows
-        if batch:
-            self._run_batch(batch, rows)
-
-    def _run_batch(self, batch: list[_Request], rows: int) -> None:
-        try:
-            values = self._runner.compute(_joined(batch), rows)
-        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
-            if len(batch) == 1:
-                batch[0].done.set_exception(error)
-            else:
-                # One of them is at fault: each gets what it would have got alone.
-                self._run_alone(batch)
-            return
-        if len(batch) > 1 and any(value.shape[:1] != (rows,) for value in values):
-            # The model dropped or added rows, so nobody can say whose these are.
-            self._run_alone(batch)
-            return
-        start = 0
-        for request in batch:
-            end = start + request.rows
-            own = values if len(batch) == 1 else [value[start:end] for value in values]
-            request.done.set_result((own, rows, start))
-            start = end
-
-    def _run_alone(self, batch: list[_Request]) -> None:
-        for request in batch:
-            self._run_batch([request], request.rows)
+def join(requests: Sequence[InferRequest]) -> Mapping[str, Tensor]:
+    """Put the rows of requests to one version below each other."""
+    if len(requests) == 1:
+        return requests[0].tensors
+    columns = zip(*(request.tensors.values() for request in requests), strict=True)
+    return dict(zip(requests[0].tensors, map(np.concatenate, columns), strict=True))
 
 
-def _joined(batch: list[_Request]) -> Mapping[str, Tensor]:
-    if len(batch) == 1:
-        return batch[0].tensors
-    return {
-        name: np.concatenate([request.tensors[name] for request in batch])
-        for name in batch[0].tensors
-    }
+def run_batch(
+    runner: Runner, requests: Sequence[InferRequest], joined: Mapping[str, Tensor]
+) -> list[Run | Exception]:
+    """Answer the requests that `joined` holds; each gets what it would have got alone.
+
+    Where they cannot run together, each runs by itself, and a fault is only of those it belongs to.
+    """
+    rows = sum(request.rows for request in requests)
+    try:
+        values = runner.compute(joined, rows)
+    except Exception as error:  # noqa: BLE001 - a value, so that each request gets its own
+        return [error] if len(requests) == 1 else _run_alone(runner, requests)
+    if len(requests) == 1:
+        return [Run(values, rows, 0)]
+    if any(value.shape[:1] != (rows,) for value in values):
+        # The model dropped or added rows, so nobody can say whose these are.
+        return _run_alone(runner, requests)
+    runs: list[Run | Exception] = []
+    start = 0
+    for request in requests:
+        end = start + request.rows
+        runs.append(Run([value[start:end] for value in values], rows, start))
+        start = end
+    return runs
+
+
+def _run_alone(runner: Runner, requests: Sequence[InferRequest]) -> list[Run | Exception]:
+    return [run_batch(runner, [request], request.tensors)[0] for request in requests]

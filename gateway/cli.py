@@ -11,7 +11,7 @@ import gateway
 from gateway.logs import configure_logs
 from gateway.security import Role, make_key
 from gateway.serve import serve
-from gateway.settings import Settings
+from gateway.settings import Settings, Transport
 from registry.audit.query import AuditTrail
 from registry.console import (
     DATA_DIR,
@@ -69,6 +69,35 @@ def main() -> None:
     show_default=True,
     type=click.FloatRange(0, min_open=True),
     help="Seconds that one run of a model may take.",
+)
+@click.option(
+    "--payload-limit",
+    default=_DEFAULTS.payload_limit,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Bytes of input and output that a record keeps; more is committed to alone.",
+)
+@click.option(
+    "--header-deadline",
+    "header_deadline_s",
+    default=_DEFAULTS.header_deadline_s,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds within which the head of a request must arrive.",
+)
+@click.option(
+    "--idle-deadline",
+    "idle_deadline_s",
+    default=_DEFAULTS.idle_deadline_s,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds that a connection may be idle.",
+)
+@click.option(
+    "--transport",
+    default=_DEFAULTS.transport,
+    type=click.Choice(list(Transport)),
+    hidden=True,
 )
 @click.option(
     "--body-deadline",

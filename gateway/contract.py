@@ -85,16 +85,20 @@ class Checker:
     def __init__(self, watches: Sequence[_Watch]) -> None:
         self._watches = tuple(watches)
 
-    def check(self, tensors: Mapping[str, Tensor]) -> Findings:
-        """Find every rule that decoded tensors break, naming row and column of each value."""
-        broken: list[_Watch] = []
+    def is_clean(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Say whether decoded tensors, of one request or of many, break no rule at all."""
         for watch in self._watches:
             tensor = tensors[watch.input]
-            for is_clean in watch.screens:
-                if not is_clean(tensor):
-                    broken.append(watch)
-                    break
-        return _look_closely(broken, tensors) if broken else Findings.NONE
+            for holds in watch.screens:
+                if not holds(tensor):
+                    return False
+        return True
+
+    def check(self, tensors: Mapping[str, Tensor]) -> Findings:
+        """Find every rule that decoded tensors break, naming row and column of each value."""
+        if self.is_clean(tensors):
+            return Findings.NONE
+        return _look_closely(self._watches, tensors)
 
 
 def compile_contract(signature: Signature, contract: Contract) -> Checker:
@@ -106,10 +110,10 @@ def compile_contract(signature: Signature, contract: Contract) -> Checker:
     return Checker([watch for watch in watches if watch.tests])
 
 
-def _look_closely(broken: Sequence[_Watch], tensors: Mapping[str, Tensor]) -> Findings:
+def _look_closely(watches: Sequence[_Watch], tensors: Mapping[str, Tensor]) -> Findings:
     violations: dict[Action, list[Violation]] = {action: [] for action in Action}
     totals = dict.fromkeys(Action, 0)
-    for watch in broken:
+    for watch in watches:
         tensor = tensors[watch.input]
         for test in watch.tests:
             places = test.places(tensor)

@@ -8,12 +8,18 @@
     ├── BodyTooLarge        more bytes than the limit
     ├── BodyTimeout         the body did not arrive in time
     ├── BodyCutOff          the caller went away before the body was whole
+    ├── HeadTooLarge        a head of more fields or bytes than is read
+    ├── HeadTimeout         the head did not arrive in time
+    ├── BadHost             not one Host field
+    ├── MalformedRequest    no HTTP
     ├── UnsupportedEncoding a body in a form that is not read
     ├── Overloaded          more requests than the worker takes on
-    ├── RecordTooLarge      more input and output than a record keeps
+    ├── QueueTooLong        more work before a long run than its caller should wait for
+    ├── TooLate             the caller's own timeout passed while the request waited
     ├── InputNotAccepted    the model itself refused the input
     ├── RunFailed           the model failed
-    └── RunTimeout          the model ran too long
+    ├── RunTimeout          the model ran too long
+    └── Unforeseen          a fault of the gateway itself
 
 What a client may read is the sentence built here: no path, no text of another exception.
 """
@@ -83,6 +89,35 @@ class BodyCutOff(GatewayError):
         super().__init__("The connection ended before the body was whole.")
 
 
+class HeadTooLarge(GatewayError):
+    slug = "head-too-large"
+
+    def __init__(self) -> None:
+        super().__init__("The head of the request has more than 100 fields, or more than 64 KiB.")
+
+
+class HeadTimeout(GatewayError):
+    slug = "request-timeout"
+
+    def __init__(self, deadline_s: float) -> None:
+        self.deadline_s = deadline_s
+        super().__init__(f"The head of the request did not arrive within {deadline_s:g} s.")
+
+
+class BadHost(GatewayError):
+    slug = "bad-host"
+
+    def __init__(self) -> None:
+        super().__init__("A request has exactly one field `Host`.")
+
+
+class MalformedRequest(GatewayError):
+    slug = "malformed-request"
+
+    def __init__(self) -> None:
+        super().__init__("This is not a request in HTTP/1.1.")
+
+
 class UnsupportedEncoding(GatewayError):
     slug = "unsupported-encoding"
 
@@ -98,12 +133,21 @@ class Overloaded(GatewayError):
         super().__init__(f"All {limit} places for requests are taken; try again later.")
 
 
-class RecordTooLarge(GatewayError):
-    slug = "record-too-large"
+class QueueTooLong(GatewayError):
+    slug = "overloaded"
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        super().__init__(f"Input and output are larger than the {limit:,} bytes a record keeps.")
+    def __init__(self, longest_wait_s: float) -> None:
+        self.longest_wait_s = longest_wait_s
+        super().__init__(
+            f"This run would wait longer than {longest_wait_s:g} s for a thread; try again later."
+        )
+
+
+class TooLate(GatewayError):
+    slug = "too-late"
+
+    def __init__(self) -> None:
+        super().__init__("The request waited longer than its parameter `timeout` allows.")
 
 
 class InputNotAccepted(GatewayError):
@@ -128,3 +172,10 @@ class RunTimeout(GatewayError):
     def __init__(self, model: str, version: int, deadline_s: float) -> None:
         self.model, self.version, self.deadline_s = model, version, deadline_s
         super().__init__(f"Version {version} of {model} ran longer than {deadline_s:g} s.")
+
+
+class Unforeseen(GatewayError):
+    slug = "internal-error"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway failed; the fault is in its log.")

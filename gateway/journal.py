@@ -26,12 +26,15 @@ ENTRY_BYTES = 64 << 20  # larger entries are a mistake of the caller: bodies are
 MAX_WAITING = 10_000
 
 
+Done = Callable[[JournalUnavailable | JournalBroken | None], None]
+
+
 class _Waiter(Struct, frozen=True, gc=False):
-    """An entry on its way to the disk, its size in bytes, and what its request awaits."""
+    """An entry on its way to the disk, its size in bytes, and who is told what became of it."""
 
     entry: Entry
     size: int
-    done: asyncio.Future[None]
+    done: Done
 
 
 class Journal:
@@ -75,27 +78,22 @@ class Journal:
         """Entries handed over and not yet answered."""
         return self._waiting
 
-    async def append(self, entry: Entry) -> None:
-        """Return when the entry is on disk, written and synced, and not before.
+    def append(self, entry: Entry, done: Done) -> None:
+        """Call `done` on the loop, once: with None when the entry is on disk, and not before.
 
-        Raises JournalUnavailable where the disk refuses or too many entries wait: the entry is not
-        in the journal then. Raises JournalBroken after a failed sync, ValueError for an entry over
-        `ENTRY_BYTES`. A caller that stops waiting does not take its entry back.
+        It is called with JournalUnavailable where the disk refuses or too many entries wait: the
+        entry is not in the journal then; with JournalBroken after a failed sync. Raises ValueError
+        for an entry over `ENTRY_BYTES`.
         """
         size = _size(entry)
         if size > ENTRY_BYTES:
             raise ValueError(f"an entry of {size} bytes is larger than {ENTRY_BYTES}")
         if self._closing:
-            raise JournalUnavailable("it is closed")
-        if self._waiting >= self._max_waiting:
-            raise JournalUnavailable(f"{self._waiting} records wait for the disk")
-        done = self._loop.create_future()
-        self._waiting += 1
-        self._pending.append(_Waiter(entry, size, done))
-        if not self._is_committing:
-            self._is_committing = True
-            self._loop.call_soon(self._hand_over)
-        await done
+            done(JournalUnavailable("it is closed"))
+        elif self._waiting >= self._max_waiting:
+            done(JournalUnavailable(f"{self._waiting} records wait for the disk"))
+        else:
+            self._take(_Waiter(entry, size, done))
 
     async def close(self) -> None:
         """Commit what waits, then seal the segment. A second call waits for the first."""
@@ -118,6 +116,13 @@ class Journal:
                 self._writer.close()
             finally:
                 self._tell(self._end)
+
+    def _take(self, waiter: _Waiter) -> None:
+        self._waiting += 1
+        self._pending.append(waiter)
+        if not self._is_committing:
+            self._is_committing = True
+            self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
         """Give the thread the entries that wait, as many as a group takes, or let it rest."""
@@ -169,18 +174,11 @@ class Journal:
     def _answer(
         self, group: list[_Waiter], error: JournalUnavailable | JournalBroken | None
     ) -> None:
+        # First the next group, so that the disk works while answers are written.
         self._waiting -= len(group)
-        for waiter in group:
-            if waiter.done.done():
-                continue  # its request was cancelled
-            if error is None:
-                waiter.done.set_result(None)
-            else:
-                # Each request raises its own: a shared one would gather all their tracebacks.
-                refusal = type(error)(error.reason)
-                refusal.__cause__ = error
-                waiter.done.set_exception(refusal)
         self._hand_over()
+        for waiter in group:
+            waiter.done(error)
 
     def _end(self) -> None:
         self._ended.set_result(None)
@@ -190,4 +188,4 @@ def _size(entry: Entry) -> int:
     payload = entry.payload
     if payload is None:
         return len(entry.leaf)
-    return len(entry.leaf) + len(payload.input) + len(payload.output)
+    return len(entry.leaf) + len(payload.input or b"") + len(payload.output or b"")

@@ -5,9 +5,7 @@ A version that cannot be loaded never takes anything away: what answered before 
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 
-from gateway.batching import Batcher
 from gateway.contract import compile_contract
 from gateway.errors import GatewayError
 from gateway.logs import logger
@@ -33,14 +31,12 @@ class Loader:
         worker: str,
         registry: Registry,
         watchdog: Watchdog,
-        executor: ThreadPoolExecutor,
         poll_s: float,
     ) -> None:
         self.roster = EMPTY_ROSTER
         self._worker = worker
         self._registry = registry
         self._watchdog = watchdog
-        self._executor = executor
         self._poll_s = poll_s
 
     async def load(self) -> None:
@@ -129,7 +125,6 @@ class Loader:
             artifact=self._registry.artifacts.read(version.artifact),
             signature=manifest.signature,
             watchdog=self._watchdog,
-            executor=self._executor,
             sample=manifest.sample,
         )
         return ServedVersion(
@@ -140,7 +135,7 @@ class Loader:
             signature=manifest.signature,
             reader=RequestReader(manifest.signature),
             checker=compile_contract(manifest.signature, manifest.contract),
-            batcher=Batcher(runner),
+            runner=runner,
         )
 
 

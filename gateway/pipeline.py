@@ -1,233 +1,165 @@
 """The request path: one call in, one reply out, and no reply without its record.
 
-Knows no transport. A call without a valid key and a call beyond what the worker holds are refused
-before they cost anything, and are counted and logged instead of recorded: whoever has no key must
-not be able to fill the log.
+Knows no transport. The calls of one turn of the event loop are decided together. A call without a
+valid key and a call beyond what the worker holds are refused before they cost anything, and are
+counted and logged instead of recorded: whoever has no key must not be able to fill the log.
 """
 
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from operator import attrgetter
 
-from msgspec import Struct
-
-from gateway.batching import Run
-from gateway.contract import Findings
-from gateway.errors import (
-    Forbidden,
-    GatewayError,
-    InputNotAccepted,
-    NotServed,
-    Overloaded,
-    RecordTooLarge,
-    Unauthenticated,
-)
-from gateway.journal import ENTRY_BYTES, Journal
-from gateway.protocol.messages import Encoded, InferRequest, Parameter
-from gateway.protocol.refusal import Refusal, label, refuse_for
-from gateway.protocol.response import encode_response
+from gateway.batching import join, run_batch, split_turn
+from gateway.cases import LEAST_URGENT, Answer, Call, Case, Denial, Reply
+from gateway.errors import Overloaded, Unauthenticated
+from gateway.journal import Journal
+from gateway.long_runs import LongRuns
+from gateway.protocol.compression import decompress
+from gateway.protocol.refusal import Refusal, refuse_for
 from gateway.roster import Roster, ServedVersion
-from gateway.security import Keyring, Role, bearer_token
-from registry.entry import (
-    Entry,
-    Payload,
-    commit,
-    encode_record,
-    new_record_id,
-    new_salt,
-    now_ns,
-)
-from registry.errors import clip
-from registry.records import AuditRecord, Key, Kind, Lane, Outcome
-from registry.session import runtime_id
-from registry.tensors import encode_tensors
+from gateway.security import Role, authenticate, authorise
 
 _INVOKERS = frozenset({Role.INVOKER})
-# Faults that the caller can mend; every other one is the gateway's or the model's.
-_CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted, RecordTooLarge)
-# The rest of an entry is for the record's own bytes.
-PAYLOAD_BYTES = ENTRY_BYTES - (1 << 20)
-
-
-class Call(Struct, frozen=True, kw_only=True):
-    """One inference request as a transport hands it over."""
-
-    model: str
-    version: str | None
-    body: bytes
-    authorization: str | None
-    source: str | None
-    header_length: int | None = None
-
-
-class Answer(Struct, frozen=True):
-    """The outputs, encoded, and the record that proves them."""
-
-    record_id: str
-    encoded: Encoded
-
-
-class Denial(Struct, frozen=True):
-    """Why there are no outputs, and the record that says so."""
-
-    record_id: str
-    refusal: Refusal
-
-
-class _Case:
-    """What is known of a call so far; whatever happens, its record tells this."""
-
-    __slots__ = ("call", "findings", "input", "key", "lane", "output", "request", "run", "served")
-
-    def __init__(self, call: Call, key: Key) -> None:
-        self.call = call
-        self.key = key
-        self.served: ServedVersion | None = None
-        self.lane: Lane | None = None
-        self.request: InferRequest | None = None
-        self.findings = Findings.NONE
-        self.input: bytes | None = None
-        self.output = b""
-        self.run: Run | None = None
-
-    def keep(self, input: bytes, output: bytes = b"") -> None:
-        """Keep input and output in canonical bytes for the record. Raises RecordTooLarge."""
-        if len(input) + len(output) > PAYLOAD_BYTES:
-            raise RecordTooLarge(PAYLOAD_BYTES)
-        self.input, self.output = input, output
 
 
 class Pipeline:
     """Answers inference calls from the roster, each with a durable record."""
 
     def __init__(
-        self, *, roster: Callable[[], Roster], journal: Journal, in_flight_limit: int
+        self,
+        *,
+        roster: Callable[[], Roster],
+        journal: Journal,
+        long_runs: LongRuns,
+        in_flight_limit: int,
+        body_limit: int,
+        payload_limit: int,
     ) -> None:
         self._roster = roster
         self._journal = journal
-        self._limit = in_flight_limit
+        self._long_runs = long_runs
+        self._in_flight_limit = in_flight_limit
+        self._body_limit = body_limit
+        self._payload_limit = payload_limit
+        self._loop = asyncio.get_running_loop()
         self._in_flight = 0
+        self._turn: list[Case] = []
 
     async def infer(self, call: Call) -> Answer | Denial:
         """Answer a call, or say why not; its record is on disk when this returns.
 
-        Raises Unauthenticated, Overloaded, and JournalUnavailable or JournalBroken where no record
-        could be made durable: then nothing is answered.
+        Raises what `submit` replies with in place of both.
         """
-        started = time.perf_counter()
-        roster = self._roster()
-        key = authenticate(roster.keyring, call.authorization)
-        if self._in_flight >= self._limit:
-            raise Overloaded(self._limit)
+        done: asyncio.Future[Answer | Denial | Exception] = self._loop.create_future()
+
+        def settle(result: Answer | Denial | Exception) -> None:
+            if not done.done():  # its caller may have gone
+                done.set_result(result)
+
+        self.submit(call, settle)
+        result = await done
+        if isinstance(result, Exception):
+            # One error may be the reply to many calls: it must not gather all their tracebacks.
+            raise result.with_traceback(None)
+        return result
+
+    def submit(self, call: Call, reply: Reply) -> None:
+        """Take a call into this turn; `reply` is called on the loop, once its record is on disk.
+
+        It is called at once with Unauthenticated or Overloaded, and with JournalUnavailable or
+        JournalBroken where no record could be made durable: then nothing is answered.
+        """
+        if self._in_flight >= self._in_flight_limit:
+            reply(Overloaded(self._in_flight_limit))
+            return
+        try:
+            key = authenticate(self._roster().keyring, call.credential)
+        except Unauthenticated as fault:
+            reply(fault)
+            return
         self._in_flight += 1
-        try:
-            case = _Case(call, key)
-            refusal, outcome = await self._decide(case, roster)
-            record_id = await self._record(case, refusal, outcome, started)
-        finally:
-            self._in_flight -= 1
-        if refusal is not None:
-            return Denial(record_id, refusal)
-        return Answer(record_id, _encode(case, record_id))
+        self._turn.append(Case(call, key, reply))
+        if len(self._turn) == 1:
+            self._loop.call_soon(self._take_turn)
 
-    async def _decide(self, case: _Case, roster: Roster) -> tuple[Refusal | None, Outcome]:
-        try:
-            refusal = await self._attempt(case, roster)
-        except _CALLERS_FAULTS as fault:
-            return Refusal(fault.slug, str(fault)), Outcome.REFUSED
-        except GatewayError as fault:
-            return Refusal(fault.slug, str(fault)), Outcome.FAILED
-        return refusal, Outcome.ANSWERED if refusal is None else Outcome.REFUSED
+    def _take_turn(self) -> None:
+        """Bring the calls of a turn as far as they come without waiting."""
+        cases, self._turn = self._turn, []
+        roster = self._roster()
+        for case in cases:
+            self._read(case, roster)
+        for served, own in _by_version(cases):
+            for batch in split_turn(_rows(own), served.runner):
+                self._answer(served, own[batch])
+        for case in cases:
+            if case.outcome is not None:
+                self._record(case)
 
-    async def _attempt(self, case: _Case, roster: Roster) -> Refusal | None:
-        authorise(case.key, _INVOKERS)
-        case.served, case.lane = roster.choose(case.call.model, case.call.version)
-        request = case.served.reader.decode(case.call.body, case.call.header_length)
+    def _read(self, case: Case, roster: Roster) -> None:
+        """Choose the version that a case meets, and read its request by its signature."""
+        call = case.call
+        try:
+            authorise(case.key, _INVOKERS)
+            case.served, case.lane = roster.choose(call.model, call.version)
+            body = decompress(call.body, call.encoding, self._body_limit)
+            if isinstance(body, Refusal):
+                case.refuse(body)
+                return
+            request = case.served.reader.decode(body, call.header_length)
+        except Exception as fault:  # noqa: BLE001 - the case's own end, and no other's
+            case.fail(fault)
+            return
         if isinstance(request, Refusal):
-            return request
-        case.request = request
-        tensors_in = encode_tensors(request.tensors)
-        case.keep(tensors_in)
-        case.findings = case.served.checker.check(request.tensors)
-        if case.findings.rejected:
-            return refuse_for(case.findings.rejected, case.findings.rejected_total)
-        names = [output.name for output in request.outputs]
-        run = await case.served.batcher.run(request.tensors, request.rows, names)
-        case.keep(tensors_in, encode_tensors(run.outputs))
-        case.run = run
-        return None
+            case.refuse(request)
+        else:
+            case.request = request
 
-    async def _record(
-        self, case: _Case, refusal: Refusal | None, outcome: Outcome, started: float
-    ) -> str:
-        """Return the id of the case's record once it is on disk."""
-        time_ns = now_ns()
-        payload = _payload(case)
-        served, request, findings, run = case.served, case.request, case.findings, case.run
-        record = AuditRecord(
-            id=new_record_id(time_ns),
-            kind=Kind.INFERENCE,
-            time=str(time_ns),
-            outcome=outcome,
-            principal=case.key.id,
-            source=case.call.source,
-            request_id=None if request is None else request.id,
-            model=None if served is None else served.model,
-            version=None if served is None else served.number,
-            digest=None if served is None else served.artifact,
-            manifest=None if served is None else served.manifest,
-            runtime=None if run is None else runtime_id(),
-            lane=case.lane,
-            rows=None if request is None else request.rows,
-            batch=None if run is None else run.batch,
-            batch_row=None if run is None else run.batch_row,
-            error=None if refusal is None else refusal.code,
-            latency_us=int((time.perf_counter() - started) * 1e6),
-            input=None if payload is None else commit(payload.salt, payload.input),
-            output=commit(payload.salt, payload.output) if payload and payload.output else None,
-            subject=clip(case.call.model) if served is None else None,
-            violations=() if refusal is None else tuple(map(label, refusal.violations)),
-            flags=tuple(map(label, findings.flagged)),
-            observed=tuple(map(label, findings.observed)),
-        )
-        await self._journal.append(Entry(encode_record(record), payload))
-        return record.id
+    def _answer(self, served: ServedVersion, cases: list[Case]) -> None:
+        """Check and run the cases of a batch; a long one goes on in a thread."""
+        requests = [case.request for case in cases if case.request is not None]
+        joined = join(requests)
+        if not served.checker.is_clean(joined):
+            cases = [case for case in cases if _meets_contract(case, served)]
+            requests = [case.request for case in cases if case.request is not None]
+            if not cases:
+                return
+            joined = join(requests)
+        if not served.runner.is_short(sum(request.rows for request in requests)):
+            self._long_runs.start(cases[0], self._record)
+            return
+        for case, run in zip(cases, run_batch(served.runner, requests, joined), strict=True):
+            case.take(run)
+
+    def _record(self, case: Case) -> None:
+        """Hand over the record of a case that has its outcome; the reply waits for the disk."""
+        self._journal.append(case.entry(self._payload_limit), partial(self._deliver, case))
+
+    def _deliver(self, case: Case, error: Exception | None) -> None:
+        self._in_flight -= 1
+        case.reply(case.result() if error is None else error)
 
 
-def authenticate(keyring: Keyring, authorization: str | None) -> Key:
-    """Return the key that a request brings. Raises Unauthenticated."""
-    token = bearer_token(authorization)
-    key = None if token is None else keyring.find(token, datetime.now(UTC))
-    if key is None:
-        raise Unauthenticated
-    return key
+def _by_version(cases: Iterable[Case]) -> Iterable[tuple[ServedVersion, list[Case]]]:
+    """Gather the cases that could be read by the version they meet, the most urgent first."""
+    gathered: dict[int, tuple[ServedVersion, list[Case]]] = {}
+    for case in cases:
+        served = case.served
+        if served is not None and case.outcome is None:
+            gathered.setdefault(id(served), (served, []))[1].append(case)
+    for _, own in gathered.values():
+        if any(case.urgency < LEAST_URGENT for case in own):
+            own.sort(key=attrgetter("urgency"))
+    return gathered.values()
 
 
-def authorise(key: Key, roles: frozenset[Role]) -> None:
-    """Let a key pass that has one of the roles. Raises Forbidden."""
-    if roles.isdisjoint(key.roles):
-        raise Forbidden(frozenset(str(role) for role in roles))
+def _rows(cases: Iterable[Case]) -> Sequence[int]:
+    return [case.request.rows for case in cases if case.request is not None]
 
 
-def _payload(case: _Case) -> Payload | None:
-    if case.input is None:
-        return None
-    return Payload(new_salt(), case.input, case.output)
-
-
-def _encode(case: _Case, record_id: str) -> Encoded:
-    assert case.served is not None
-    assert case.request is not None
-    assert case.lane is not None
-    assert case.run is not None
-    parameters: dict[str, Parameter] = {"record_id": record_id, "lane": case.lane.value}
-    if case.findings.flagged:
-        parameters["flags"] = ", ".join(map(label, case.findings.flagged))
-    return encode_response(
-        model=case.served.model,
-        version=str(case.served.number),
-        id=case.request.id,
-        parameters=parameters,
-        outputs=case.run.outputs,
-        requested=case.request.outputs,
-    )
+def _meets_contract(case: Case, served: ServedVersion) -> bool:
+    """Keep what a case breaks, and whether it may still be answered."""
+    case.findings = served.checker.check(case.tensors)
+    if case.findings.rejected:
+        case.refuse(refuse_for(case.findings.rejected, case.findings.rejected_total))
+    return case.outcome is None

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from gateway.batching import Batcher
 from gateway.contract import Checker
 from gateway.errors import NotServed
 from gateway.protocol.reader import RequestReader
+from gateway.runtime import Runner
 from gateway.security import Keyring
 from registry.records import Lane, Signature
 
@@ -25,7 +25,7 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     signature: Signature
     reader: RequestReader
     checker: Checker
-    batcher: Batcher
+    runner: Runner
 
 
 class ServedModel(Struct, frozen=True, kw_only=True):

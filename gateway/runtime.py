@@ -3,11 +3,9 @@
 Short runs happen on the event loop, since a thread costs more than they do; long ones in a thread.
 """
 
-import asyncio
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -72,7 +70,6 @@ class Runner:
         artifact: bytes,
         signature: Signature,
         watchdog: Watchdog,
-        executor: ThreadPoolExecutor,
         sample: Sequence[SampleTensor] = (),
     ) -> None:
         """Load and warm the artifact. Raises Rejected, RunFailed and RunTimeout."""
@@ -80,21 +77,10 @@ class Runner:
         self._session = open_session(artifact)
         self.outputs = [spec.name for spec in signature.outputs]
         self._watchdog = watchdog
-        self._executor = executor
         self._excess_us = self._fixed_us = self._row_us = 0.0
         self._is_bounded = not may_loop(artifact)
         self._warm(signature, sample)
         self.is_batchable = self._is_bounded and self._rows_are_independent(signature)
-
-    async def run(self, tensors: Mapping[str, Tensor], rows: int) -> list[Tensor]:
-        """Answer with the values of `outputs`, on the event loop where that is short.
-
-        Raises InputNotAccepted, RunFailed and RunTimeout.
-        """
-        if self.is_short(rows):
-            return self.compute(tensors, rows)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self.compute, tensors, rows)
 
     def is_short(self, rows: int) -> bool:
         """Say whether a run of so many rows may hold up the event loop."""
@@ -105,7 +91,7 @@ class Runner:
         return self._fixed_us + self._row_us * rows + max(0.0, self._excess_us)
 
     def compute(self, tensors: Mapping[str, Tensor], rows: int) -> list[Tensor]:
-        """Run here and now. Raises InputNotAccepted, RunFailed and RunTimeout."""
+        """Return the values of `outputs`. Raises InputNotAccepted, RunFailed and RunTimeout."""
         options = RunOptions()
         started = time.thread_time()
         self._watchdog.begin(options)

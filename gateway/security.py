@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 
+from gateway.errors import Forbidden, Unauthenticated
 from registry.errors import InvalidRequest
 from registry.records import Key
 
@@ -32,26 +33,40 @@ class Keyring:
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys = {key.digest: key for key in keys if key.revoked is None}
 
-    def find(self, token: str, now: datetime) -> Key | None:
-        """Return the key of a token, or None where it is unknown, revoked or expired.
-
-        The token's digest is looked up, so the time taken tells nothing about any secret.
-        """
-        key = self._keys.get(_digest(token))
+    def find(self, credential: bytes, now: datetime) -> Key | None:
+        """Return the key of a credential, or None where it is unknown, revoked or expired."""
+        key = self._keys.get(credential)
         if key is None or (key.expires is not None and key.expires <= now):
             return None
         return key
 
 
-def bearer_token(authorization: str | None) -> str | None:
-    """Take the token out of an `Authorization` header (RFC 6750, section 2.1).
+def read_credential(authorization: str | None) -> bytes | None:
+    """Take the digest of the token out of an `Authorization` header (RFC 6750, section 2.1).
 
-    >>> bearer_token("Bearer gw_abc")
-    'gw_abc'
+    Keys are found by it, so the time that takes tells nothing about any secret.
+
+    >>> read_credential("Bearer gw_abc") == sha256(b"gw_abc").digest()
+    True
     """
     if authorization is None or authorization[:7].lower() != "bearer ":
         return None
-    return authorization[7:].strip() or None
+    token = authorization[7:].strip()
+    return _digest(token) if token else None
+
+
+def authenticate(keyring: Keyring, credential: bytes | None) -> Key:
+    """Return the key of a request's credential. Raises Unauthenticated."""
+    key = None if credential is None else keyring.find(credential, datetime.now(UTC))
+    if key is None:
+        raise Unauthenticated
+    return key
+
+
+def authorise(key: Key, roles: frozenset[Role]) -> None:
+    """Let a key pass that has one of the roles. Raises Forbidden."""
+    if roles.isdisjoint(key.roles):
+        raise Forbidden(frozenset(str(role) for role in roles))
 
 
 def make_key(

@@ -1,17 +1,29 @@
 """Everything an operator can set, in one value that is read once."""
 
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 
+class Transport(StrEnum):
+    """How inference reaches the pipeline; both keep the same promises, at different speeds."""
+
+    PROTOCOL = "protocol"  # answered in the connection itself
+    ASGI = "asgi"  # through the application, as everything else
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """How one gateway runs. Times are in seconds, sizes in bytes.
 
     `body_limit` bounds one inference request, `upload_limit` one published file. `in_flight_limit`
-    is how many inference requests one worker holds before it answers that it is overloaded.
-    `run_deadline_s` ends a run of a model, `body_deadline_s` a request whose body does not arrive.
+    is how many inference requests one worker holds before it answers that it is overloaded, and
+    `queue_limit_s` how long a run may be made to wait for a thread. Input and output of more than
+    `payload_limit` together are committed to in the record, and not kept.
+
+    `run_deadline_s` ends a run of a model, `header_deadline_s` and `body_deadline_s` a request
+    whose head or body does not arrive, `idle_deadline_s` a connection on which nothing is asked.
     `poll_s` is how often workers look for changes and the controller for journal records.
     """
 
@@ -21,9 +33,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     workers: int = 1
     body_limit: int = 16 << 20
     upload_limit: int = 512 << 20
-    in_flight_limit: int = 1024
+    payload_limit: int = 32 << 20
+    in_flight_limit: int = 256
+    queue_limit_s: float = 1.0
     run_deadline_s: float = 10.0
+    header_deadline_s: float = 10.0
     body_deadline_s: float = 30.0
+    idle_deadline_s: float = 75.0
+    transport: Transport = Transport.PROTOCOL
     poll_s: float = 0.1
     drain_s: float = 10.0
 

@@ -6,19 +6,22 @@ import os
 import signal
 import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import uvicorn
 import uvloop
 
 from gateway.app import Application, build_application
+from gateway.http.hotpath import HotPath, Limits, watch_deadlines
 from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.logs import configure_logs, logger
+from gateway.long_runs import LongRuns
 from gateway.pipeline import Pipeline
 from gateway.runtime import Watchdog
-from gateway.settings import Settings, read_settings
+from gateway.settings import Settings, Transport, read_settings
 from registry.artifacts import Artifacts
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
@@ -28,8 +31,6 @@ JOURNAL_BROKEN_EXIT = 70
 _LAST_ANSWERS_S = 0.2
 _RUN_THREADS = 2
 _COLLECT_AFTER = 20_000
-# Longer than what load balancers keep idle connections for, so that they close first.
-_IDLE_S = 75
 
 
 async def run_worker(settings: Settings, listener: socket.socket, parent: int) -> None:
@@ -38,18 +39,22 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int) -
     store = open_store(settings.data_dir)
     registry = Registry(store, Artifacts(settings.artifacts_dir))
     watchdog = Watchdog(settings.run_deadline_s)
-    executor = ThreadPoolExecutor(_RUN_THREADS, thread_name_prefix="run")
+    long_runs = LongRuns(threads=_RUN_THREADS, longest_wait_s=settings.queue_limit_s)
     journal = Journal(settings.journal_dir, on_broken=_end_at_once)
     loader = Loader(
         worker=name,
         registry=registry,
         watchdog=watchdog,
-        executor=executor,
         poll_s=settings.poll_s,
     )
     await loader.load()
     pipeline = Pipeline(
-        roster=lambda: loader.roster, journal=journal, in_flight_limit=settings.in_flight_limit
+        roster=lambda: loader.roster,
+        journal=journal,
+        long_runs=long_runs,
+        in_flight_limit=settings.in_flight_limit,
+        body_limit=settings.body_limit,
+        payload_limit=settings.payload_limit,
     )
     application = build_application(
         settings=settings,
@@ -58,25 +63,38 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int) -
         pipeline=pipeline,
         trail=AuditTrail(store, settings.journal_dir),
     )
-    server = uvicorn.Server(_uvicorn_config(application, settings))
+    limits = Limits(
+        body_limit=settings.body_limit,
+        header_deadline_s=settings.header_deadline_s,
+        body_deadline_s=settings.body_deadline_s,
+        idle_deadline_s=settings.idle_deadline_s,
+    )
+    server = uvicorn.Server(_uvicorn_config(application, pipeline, limits, settings))
     _settle_memory()
-    following = asyncio.create_task(loader.follow())
+    tasks = [
+        asyncio.create_task(loader.follow()),
+        asyncio.create_task(watch_deadlines(server.server_state, limits)),
+    ]
     _stop_with_parent(server, parent)
     logger.info("worker_ready", worker=name, generation=loader.roster.generation)
     try:
         await server.serve([listener])
     finally:
-        following.cancel()
+        for task in tasks:
+            task.cancel()
         await journal.close()
-        executor.shutdown()
+        long_runs.close()
         watchdog.close()
         store.close()
 
 
-def _uvicorn_config(application: Application, settings: Settings) -> uvicorn.Config:
+def _uvicorn_config(
+    application: Application, pipeline: Pipeline, limits: Limits, settings: Settings
+) -> uvicorn.Config:
+    hot_path: Any = partial(HotPath, inference=pipeline, limits=limits, known={})
     return uvicorn.Config(
         application,
-        http="httptools",
+        http=hot_path if settings.transport is Transport.PROTOCOL else "httptools",
         ws="none",
         lifespan="off",
         log_config=None,
@@ -84,7 +102,7 @@ def _uvicorn_config(application: Application, settings: Settings) -> uvicorn.Con
         server_header=False,
         # The address in a record is that of the peer, not what a header says.
         proxy_headers=False,
-        timeout_keep_alive=_IDLE_S,
+        timeout_keep_alive=int(settings.idle_deadline_s),
         timeout_graceful_shutdown=int(settings.drain_s),
     )
 

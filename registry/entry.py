@@ -13,18 +13,21 @@ from registry.records import AuditRecord
 SALT_SIZE = 32
 _ID_RANDOM_SIZE = 10
 _BLOCK_SIZE = 8192
+_TIME_MASK = (1 << 48) - 1
+# The two highest bits of this digit are fixed, its lowest two are random.
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _COMMITMENT_PREFIX = b"\x02"  # apart from 0x00 and 0x01, which RFC 6962 uses for leaves and nodes
 
 
 class Payload(Struct, frozen=True, array_like=True):
     """Input and output of one inference in canonical bytes, and the salt of their commitments.
 
-    `output` is empty where no answer was computed.
+    `output` is empty where no answer was computed. Both are None where they were too large to keep.
     """
 
     salt: bytes
-    input: bytes
-    output: bytes
+    input: bytes | None
+    output: bytes | None
 
 
 class Entry(Struct, frozen=True, array_like=True):
@@ -85,12 +88,10 @@ def new_salt() -> bytes:
 
 def new_record_id(time_ns: int) -> str:
     """Make a UUIDv7 (RFC 9562, section 5.7): ids of later milliseconds sort after earlier ones."""
-    random = int.from_bytes(_randomness.draw(_ID_RANDOM_SIZE))
-    value = (time_ns // 1_000_000 & (1 << 48) - 1) << 80
-    value |= 0x7 << 76 | (random >> 64 & 0xFFF) << 64
-    value |= 0b10 << 62 | random & (1 << 62) - 1
-    digits = f"{value:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    time = f"{time_ns // 1_000_000 & _TIME_MASK:012x}"
+    random = _randomness.draw(_ID_RANDOM_SIZE).hex()
+    variant = _VARIANTS[random[3]]
+    return f"{time[:8]}-{time[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
 
 
 def now_ns() -> int:

@@ -5,8 +5,7 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from gateway.pipeline import authenticate, authorise
-from gateway.security import Keyring, Role
+from gateway.security import Keyring, Role, authenticate, authorise, read_credential
 from registry.records import Key
 from registry.registry import Author
 
@@ -34,7 +33,7 @@ def check_access(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     if roles is None:
         return
     keyring: Keyring = connection.app.state.loader.roster.keyring
-    key = authenticate(keyring, connection.headers.get("authorization"))
+    key = authenticate(keyring, read_credential(connection.headers.get("authorization")))
     authorise(key, roles)
     connection.state.key = key
 

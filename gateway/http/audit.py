@@ -13,8 +13,8 @@ from gateway.http.access import open_to
 from gateway.protocol.response import JsonTensor, json_tensor
 from gateway.security import Role
 from registry.audit.query import AuditTrail, Found
-from registry.entry import commit
-from registry.records import Kind, Outcome, RecordFilter
+from registry.entry import Payload, commit
+from registry.records import AuditRecord, Kind, Outcome, RecordFilter
 from registry.tensors import decode_tensors
 from registry.times import as_utc
 
@@ -39,10 +39,13 @@ class RecordPage(Struct, kw_only=True):
 
 
 class PayloadView(Struct, kw_only=True):
-    """Input and output of a record; `committed` says whether they are what it commits to."""
+    """Input and output of a record; `committed` says whether they are what it commits to.
+
+    It is null, and both are empty, where the payload was too large to be kept.
+    """
 
     record_id: str
-    committed: bool
+    committed: bool | None
     salt: str
     inputs: list[JsonTensor]
     outputs: list[JsonTensor]
@@ -92,16 +95,23 @@ def show_payload(trail: NamedDependency[AuditTrail], record_id: RecordId) -> Pay
     payload = trail.payload(record_id)
     return PayloadView(
         record_id=record.id,
-        committed=record.input == commit(payload.salt, payload.input)
-        and (record.output is None or record.output == commit(payload.salt, payload.output)),
+        committed=_is_committed(record, payload),
         salt=payload.salt.hex(),
         inputs=_json_tensors(payload.input),
         outputs=_json_tensors(payload.output),
     )
 
 
-def _json_tensors(data: bytes) -> list[JsonTensor]:
-    return [json_tensor(name, tensor) for name, tensor in decode_tensors(data).items()]
+def _json_tensors(data: bytes | None) -> list[JsonTensor]:
+    return [json_tensor(name, tensor) for name, tensor in decode_tensors(data or b"").items()]
+
+
+def _is_committed(record: AuditRecord, payload: Payload) -> bool | None:
+    if payload.input is None or payload.output is None:
+        return None
+    return record.input == commit(payload.salt, payload.input) and (
+        record.output is None or record.output == commit(payload.salt, payload.output)
+    )
 
 
 def _view(found: Found) -> RecordView:

@@ -12,20 +12,21 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import Struct
 
-from gateway.errors import GatewayError, MethodNotAllowed
+from gateway.errors import GatewayError, MethodNotAllowed, Unforeseen
 from gateway.logs import logger
 from gateway.protocol.refusal import SENTENCES, Refusal, Violation
 from registry.errors import RegistryError
 
-INTERNAL = "internal-error"
 _RETRY_AFTER_S = "1"
 
 STATUSES: dict[str, int] = {
     **dict.fromkeys(SENTENCES, 400),
+    "bad-host": 400,
     "bad-request": 400,
     "body-cut-off": 400,
     "invalid-request": 400,
     "input-not-accepted": 400,
+    "malformed-request": 400,
     "unauthenticated": 401,
     "forbidden": 403,
     "not-found": 404,
@@ -37,10 +38,10 @@ STATUSES: dict[str, int] = {
     "version-in-use": 409,
     "version-retired": 409,
     "body-too-large": 413,
-    "record-too-large": 413,
     "unsupported-encoding": 415,
     "rejected": 422,
-    INTERNAL: 500,
+    "head-too-large": 431,
+    Unforeseen.slug: 500,
     "damaged": 500,
     "gateway-error": 500,
     "model-failed": 500,
@@ -51,6 +52,7 @@ STATUSES: dict[str, int] = {
     "overloaded": 503,
     "store-incompatible": 503,
     "store-unavailable": 503,
+    "too-late": 503,
 }
 _TITLES = {
     400: "Bad request",
@@ -63,6 +65,7 @@ _TITLES = {
     413: "Content too large",
     415: "Unsupported media type",
     422: "Unprocessable content",
+    431: "Request header fields too large",
     500: "Internal error",
     503: "Service unavailable",
 }
@@ -149,7 +152,7 @@ def reply_to_error(error: Exception, path: str) -> Reply:
     if isinstance(error, _UNREADABLE):
         return reply_to(Refusal("malformed-json", SENTENCES["malformed-json"]), path)
     logger.error("unforeseen_error", path=path, exc_info=error)
-    return reply_to(Refusal(INTERNAL, "The gateway failed; the fault is in its log."), path)
+    return reply_to_error(Unforeseen(), path)
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

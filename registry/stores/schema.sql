@@ -62,11 +62,12 @@ CREATE INDEX record_outcome ON record (outcome, id);
 CREATE INDEX record_principal ON record (principal, id);
 CREATE INDEX record_request ON record (request_id, id) WHERE request_id IS NOT NULL;
 
+-- Input and output are null where they were too large to keep.
 CREATE TABLE payload (
     idx INTEGER PRIMARY KEY REFERENCES record (idx),
     salt BLOB NOT NULL,
-    input BLOB NOT NULL,
-    output BLOB NOT NULL
+    input BLOB,
+    output BLOB
 ) STRICT;
 
 -- How far each journal segment has been integrated.

@@ -7,7 +7,7 @@ from typing import Any
 
 import gateway.worker
 from gateway import cli
-from gateway.journal import Journal
+from gateway.journal import Done, Journal
 from gateway.serve import Supervisor
 from registry.entry import Entry
 
@@ -18,11 +18,11 @@ _keep = Supervisor._keep
 class HastyJournal(Journal):
     """Says that an entry is on disk, and writes it a little later."""
 
-    async def append(self, entry: Entry) -> None:
-        asyncio.get_running_loop().call_later(_WRITTEN_AFTER_S, self._write_late, entry)
-
-    def _write_late(self, entry: Entry) -> None:
-        self._late = asyncio.ensure_future(super().append(entry))
+    def append(self, entry: Entry, done: Done) -> None:
+        asyncio.get_running_loop().call_later(
+            _WRITTEN_AFTER_S, super().append, entry, lambda error: None
+        )
+        done(None)
 
 
 def keep_hasty_workers(

@@ -64,7 +64,7 @@ def test_every_option_of_serve_is_described_with_its_default() -> None:
     serve = gateway.cli.main.commands["serve"]
     for option in serve.params:
         assert isinstance(option, click.Option)
-        assert f"`{option.opts[0]}`" in page
+        assert option.hidden or f"`{option.opts[0]}`" in page
     defaults = Settings(data_dir=Path("data"))
     assert f"{defaults.body_limit >> 20} MiB" in page
     assert str(defaults.port) in page

@@ -1,7 +1,6 @@
 """Who may use which route: the whole table, held against the code and against a real gateway."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -142,21 +141,18 @@ def test_a_route_that_declares_no_roles_is_closed(registry: Registry, tmp_path: 
         return "secret"
 
     key, token = make_key(name="all", roles=list(Role), author="tests", created=now())
-    with ThreadPoolExecutor(1) as executor:
-        watchdog = Watchdog(1)
-        loader = Loader(
-            worker="w", registry=registry, watchdog=watchdog, executor=executor, poll_s=1
-        )
-        loader.roster = Roster(generation=0, models={}, keyring=Keyring([key]), failures={})
-        app = Litestar(
-            [forgotten],
-            guards=[check_access],
-            exception_handlers={Exception: answer_error},
-            state=State({"loader": loader}),
-            openapi_config=None,
-        )
-        with TestClient(app) as client:
-            check_problem(client.get("/forgotten"), 401, "unauthenticated")
-            answer = client.get("/forgotten", headers={"authorization": f"Bearer {token}"})
-            check_problem(answer, 403, "forbidden")
-        watchdog.close()
+    watchdog = Watchdog(1)
+    loader = Loader(worker="w", registry=registry, watchdog=watchdog, poll_s=1)
+    loader.roster = Roster(generation=0, models={}, keyring=Keyring([key]), failures={})
+    app = Litestar(
+        [forgotten],
+        guards=[check_access],
+        exception_handlers={Exception: answer_error},
+        state=State({"loader": loader}),
+        openapi_config=None,
+    )
+    with TestClient(app) as client:
+        check_problem(client.get("/forgotten"), 401, "unauthenticated")
+        answer = client.get("/forgotten", headers={"authorization": f"Bearer {token}"})
+        check_problem(answer, 403, "forbidden")
+    watchdog.close()

@@ -4,8 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from registry.entry import commit
+from registry.tensors import encode_tensors
 from tests.http.world import World, check_problem, tensor
 
 SAMPLES: dict[str, list[Any]] = {
@@ -187,8 +190,6 @@ def test_a_payload_is_what_was_sent_and_answered(client: httpx.Client) -> None:
         ("folding", {"inputs": [tensor("x", "FP32", [2], [1, 2])]}, 500, "model-failed", "failed"),
         ("looping", {"inputs": [tensor("n", "INT64", [1], [2**60])]}, 503, "model-timeout",
          "failed"),
-        ("growing", {"inputs": [tensor("n", "INT64", [1], [9_000_000])]}, 413, "record-too-large",
-         "refused"),
     ],
 )  # fmt: skip
 def test_what_is_not_answered_has_its_record_too(
@@ -258,3 +259,18 @@ def test_metadata_describes_what_is_served(client: httpx.Client) -> None:
     assert "linear" in client.get("/v2/models").json()["models"]
     for path in ("/v2/models/none", "/v2/models/none/ready", "/v2/models/linear/versions/9/ready"):
         check_problem(client.get(path), 404, "not-found")
+
+
+def test_a_payload_that_is_too_large_is_committed_to_and_not_kept(client: httpx.Client) -> None:
+    body = {"inputs": [tensor("n", "INT64", [1], [5_000_000])]}
+    answer = client.post("/v2/models/growing/infer", json=body)
+
+    record_id = answer.headers["x-record-id"]
+    record = client.get(f"/audit/records/{record_id}").json()["record"]
+    payload = client.get(f"/audit/records/{record_id}/payload").json()
+
+    assert answer.status_code == 200
+    assert payload["committed"] is None
+    assert (payload["inputs"], payload["outputs"]) == ([], [])
+    given = encode_tensors({"n": np.array([5_000_000])})
+    assert record["input"] == commit(bytes.fromhex(payload["salt"]), given)

@@ -1,7 +1,6 @@
 """The parts of a worker, put together without a server."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from gateway.loader import Loader
@@ -14,12 +13,5 @@ def make_loader(
     registry: Registry, kind: type[Loader] = Loader, deadline_s: float = 5
 ) -> Iterator[Loader]:
     watchdog = Watchdog(deadline_s)
-    with ThreadPoolExecutor(2) as executor:
-        yield kind(
-            worker="worker-test",
-            registry=registry,
-            watchdog=watchdog,
-            executor=executor,
-            poll_s=0.01,
-        )
+    yield kind(worker="worker-test", registry=registry, watchdog=watchdog, poll_s=0.01)
     watchdog.close()

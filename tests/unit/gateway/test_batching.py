@@ -1,8 +1,6 @@
 """Requests of one loop turn run together, and each gets what it would have got alone."""
 
-import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from gateway.batching import Batcher, Run
+from gateway.batching import Run, join, run_batch, split_turn
 from gateway.errors import GatewayError
+from gateway.protocol.messages import InferRequest
 from gateway.runtime import Runner, Watchdog
 from registry.session import open_session, read_signature
 from registry.tensors import Tensor
@@ -19,28 +18,33 @@ from tests.builders import identity_model, linear_model, make_model, two_input_m
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[tuple[Watchdog, ThreadPoolExecutor]]:
+def watchdog() -> Iterator[Watchdog]:
     watchdog = Watchdog(5.0)
-    with ThreadPoolExecutor(1) as executor:
-        yield watchdog, executor
+    yield watchdog
     watchdog.close()
 
 
-def make_runner(artifact: bytes, parts: tuple[Watchdog, ThreadPoolExecutor]) -> Runner:
+def make_runner(artifact: bytes, watchdog: Watchdog) -> Runner:
     signature = read_signature(open_session(artifact))
-    return Runner(
-        model="m", version=1, artifact=artifact, signature=signature,
-        watchdog=parts[0], executor=parts[1],
-    )  # fmt: skip
+    return Runner(model="m", version=1, artifact=artifact, signature=signature, watchdog=watchdog)
 
 
-def ask_together(runner: Runner, inputs: list[dict[str, Tensor]]) -> list[Run | BaseException]:
-    async def ask() -> list[Run | BaseException]:
-        batcher = Batcher(runner)
-        calls = (batcher.run(one, len(next(iter(one.values()))), None) for one in inputs)
-        return await asyncio.gather(*calls, return_exceptions=True)
-
-    return asyncio.run(ask())
+def ask_together(runner: Runner, inputs: list[dict[str, Tensor]]) -> list[Run | Exception]:
+    """Answer the requests of one turn."""
+    requests = [
+        InferRequest(
+            id=None,
+            parameters={},
+            tensors=one,
+            outputs=(),
+            rows=len(next(iter(one.values()))),
+        )
+        for one in inputs
+    ]
+    runs: list[Run | Exception] = []
+    for batch in split_turn([request.rows for request in requests], runner):
+        runs += run_batch(runner, requests[batch], join(requests[batch]))
+    return runs
 
 
 def mean_model() -> bytes:
@@ -79,17 +83,15 @@ def total_model() -> bytes:
     ],
 )
 def test_only_versions_whose_rows_are_independent_are_batched(
-    artifact: bytes, expected: bool, parts: tuple[Watchdog, ThreadPoolExecutor]
+    artifact: bytes, expected: bool, watchdog: Watchdog
 ) -> None:
-    assert make_runner(artifact, parts).is_batchable is expected
+    assert make_runner(artifact, watchdog).is_batchable is expected
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(0, 2**32 - 1))
-def test_each_request_gets_its_own_rows(
-    parts: tuple[Watchdog, ThreadPoolExecutor], sizes: list[int], seed: int
-) -> None:
-    runner = make_runner(linear_model(), parts)
+def test_each_request_gets_its_own_rows(watchdog: Watchdog, sizes: list[int], seed: int) -> None:
+    runner = make_runner(linear_model(), watchdog)
     random = np.random.default_rng(seed)
     inputs = [{"x": random.normal(size=(size, 3)).astype(np.float32)} for size in sizes]
 
@@ -98,12 +100,12 @@ def test_each_request_gets_its_own_rows(
     for one, run in zip(inputs, runs, strict=True):
         assert isinstance(run, Run)
         [alone] = runner.compute(one, len(one["x"]))
-        assert run.outputs["y"].tobytes() == alone.tobytes()
+        assert run.values[0].tobytes() == alone.tobytes()
         assert run.batch >= run.batch_row + len(one["x"])
 
 
-def test_requests_of_one_turn_are_one_run(parts: tuple[Watchdog, ThreadPoolExecutor]) -> None:
-    runner = make_runner(linear_model(), parts)
+def test_requests_of_one_turn_are_one_run(watchdog: Watchdog) -> None:
+    runner = make_runner(linear_model(), watchdog)
 
     runs = ask_together(runner, [{"x": np.ones((2, 3), np.float32)}] * 3)
 
@@ -114,20 +116,20 @@ def test_requests_of_one_turn_are_one_run(parts: tuple[Watchdog, ThreadPoolExecu
     ]
 
 
-def test_a_bad_request_spoils_no_other(parts: tuple[Watchdog, ThreadPoolExecutor]) -> None:
-    runner = make_runner(table_model(), parts)
+def test_a_bad_request_spoils_no_other(watchdog: Watchdog) -> None:
+    runner = make_runner(table_model(), watchdog)
 
     runs = ask_together(runner, [{"i": np.array([index])} for index in (1, 99, 2)])
 
     assert isinstance(runs[1], GatewayError)
-    answers = [run.outputs["y"].tolist() for run in runs if isinstance(run, Run)]
+    answers = [run.values[0].tolist() for run in runs if isinstance(run, Run)]
     assert answers == [[1.0], [2.0]]
 
 
 def test_a_batch_never_grows_beyond_what_stays_short(
-    parts: tuple[Watchdog, ThreadPoolExecutor],
+    watchdog: Watchdog,
 ) -> None:
-    runner = make_runner(linear_model(), parts)
+    runner = make_runner(linear_model(), watchdog)
     runner._row_us, runner._fixed_us = 30.0, 0.0
 
     runs = ask_together(runner, [{"x": np.ones((1, 3), np.float32)}] * 7)
@@ -135,21 +137,14 @@ def test_a_batch_never_grows_beyond_what_stays_short(
     assert max(run.batch for run in runs if isinstance(run, Run)) <= 3
 
 
-def test_a_caller_that_leaves_takes_nothing_from_the_others(
-    parts: tuple[Watchdog, ThreadPoolExecutor],
-) -> None:
-    runner = make_runner(linear_model(), parts)
+def test_every_request_of_a_turn_is_in_one_batch(watchdog: Watchdog) -> None:
+    runner = make_runner(linear_model(), watchdog)
+    runner._row_us, runner._fixed_us = 30.0, 0.0
+    rows = [1, 1, 2, 9, 1, 1, 1, 1]
 
-    async def leave() -> Run:
-        batcher = Batcher(runner)
-        tensors = {"x": np.ones((1, 3), np.float32)}
-        gone = asyncio.create_task(batcher.run(tensors, 1, None))
-        stays = asyncio.create_task(batcher.run(tensors, 1, ("y",)))
-        await asyncio.sleep(0)
-        gone.cancel()
-        return await stays
+    batches = [rows[batch] for batch in split_turn(rows, runner)]
 
-    assert asyncio.run(leave()).outputs["y"].tolist() == [[3.0]]
+    assert batches == [[1, 1], [2], [9], [1, 1, 1], [1]]
 
 
 def dropping_model() -> bytes:
@@ -164,22 +159,22 @@ def dropping_model() -> bytes:
 
 
 def test_a_row_that_is_dropped_shifts_no_answer_to_another_caller(
-    parts: tuple[Watchdog, ThreadPoolExecutor],
+    watchdog: Watchdog,
 ) -> None:
-    runner = make_runner(dropping_model(), parts)
+    runner = make_runner(dropping_model(), watchdog)
     assert runner.is_batchable  # nothing is dropped of the rows it is tested with
     rows = [np.full((1, 3), value, np.float32) for value in (1, -5000, 3)]
 
     answers = ask_together(runner, [{"x": row} for row in rows])
 
-    outputs = [answer.outputs["y"].tolist() for answer in answers if isinstance(answer, Run)]
+    outputs = [answer.values[0].tolist() for answer in answers if isinstance(answer, Run)]
     assert outputs == [[[1, 1, 1]], [], [[3, 3, 3]]]
 
 
 def test_an_unforeseen_fault_leaves_nobody_waiting(
-    parts: tuple[Watchdog, ThreadPoolExecutor], monkeypatch: pytest.MonkeyPatch
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner = make_runner(identity_model(), parts)
+    runner = make_runner(identity_model(), watchdog)
 
     def fail(*_: object) -> None:
         raise MemoryError

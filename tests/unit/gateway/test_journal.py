@@ -19,6 +19,15 @@ from registry.entry import Entry, Payload
 from registry.errors import JournalBroken, JournalUnavailable
 
 
+async def append(journal: Journal, entry: Entry) -> None:
+    """Wait for the entry to be on disk, and raise what the journal says in place of that."""
+    done: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+    journal.append(entry, done.set_result)
+    error = await done
+    if error is not None:
+        raise error
+
+
 def make_entry(number: int, size: int = 100) -> Entry:
     return Entry(f"leaf {number}".encode(), Payload(bytes(32), bytes(size), b"out"))
 
@@ -79,7 +88,7 @@ def test_append_returns_after_the_sync_and_not_before(
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected)
         gate = Gate(monkeypatch)
-        task = asyncio.create_task(journal.append(make_entry(1)))
+        task = asyncio.create_task(append(journal, make_entry(1)))
         await gate.entered.wait()
         assert leaves_in(tmp_path) == [b"leaf 1"]  # written, and still not acknowledged
         assert not task.done()
@@ -95,8 +104,8 @@ def test_append_returns_after_the_sync_and_not_before(
 def test_a_lone_entry_is_committed_at_once(tmp_path: Path) -> None:
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected)
-        await journal.append(make_entry(1))
-        await journal.append(make_entry(2))
+        await append(journal, make_entry(1))
+        await append(journal, make_entry(2))
         assert groups_in(tmp_path) == [[make_entry(1)], [make_entry(2)]]
         await journal.close()
 
@@ -109,9 +118,9 @@ def test_what_arrives_during_a_commit_makes_one_group(
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected)
         gate = Gate(monkeypatch)
-        first = asyncio.create_task(journal.append(make_entry(0)))
+        first = asyncio.create_task(append(journal, make_entry(0)))
         await gate.entered.wait()
-        others = [asyncio.create_task(journal.append(make_entry(n))) for n in range(1, 1000)]
+        others = [asyncio.create_task(append(journal, make_entry(n))) for n in range(1, 1000)]
         while journal.waiting < 1000:
             await asyncio.sleep(0)
         gate.open()
@@ -126,7 +135,7 @@ def test_what_arrives_during_a_commit_makes_one_group(
 def test_a_thousand_concurrent_appends_are_all_on_disk_in_order(tmp_path: Path) -> None:
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected)
-        await asyncio.gather(*(journal.append(make_entry(n)) for n in range(1000)))
+        await asyncio.gather(*(append(journal, make_entry(n)) for n in range(1000)))
         assert leaves_in(tmp_path) == [f"leaf {n}".encode() for n in range(1000)]
         await journal.close()
 
@@ -140,7 +149,7 @@ def test_a_group_stops_at_its_limit_of_bytes(
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected, group_bytes=250)
         gate = Gate(monkeypatch)
-        tasks = [asyncio.create_task(journal.append(make_entry(n))) for n in range(9)]
+        tasks = [asyncio.create_task(append(journal, make_entry(n))) for n in range(9)]
         await gate.entered.wait()
         gate.open()
         await asyncio.gather(*tasks)
@@ -151,34 +160,13 @@ def test_a_group_stops_at_its_limit_of_bytes(
     assert len(leaves_in(tmp_path)) == 9
 
 
-def test_a_cancelled_request_harms_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def main() -> None:
-        journal = Journal(tmp_path, on_broken=unexpected)
-        gate = Gate(monkeypatch)
-        tasks = [asyncio.create_task(journal.append(make_entry(n))) for n in range(10)]
-        await gate.entered.wait()
-        for task in tasks[::2]:
-            task.cancel()
-        gate.open()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(result) for result in results] == [asyncio.CancelledError, type(None)] * 5
-        await journal.append(make_entry(10))
-        assert journal.waiting == 0
-        await journal.close()
-
-    run(main())
-    assert len(leaves_in(tmp_path)) == 11
-
-
 def test_close_commits_what_waits_and_seals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected)
         gate = Gate(monkeypatch)
-        tasks = [asyncio.create_task(journal.append(make_entry(n))) for n in range(5)]
+        tasks = [asyncio.create_task(append(journal, make_entry(n))) for n in range(5)]
         await gate.entered.wait()
         closings = [asyncio.create_task(journal.close()) for _ in range(2)]
         await asyncio.sleep(0)
@@ -186,7 +174,7 @@ def test_close_commits_what_waits_and_seals(
         await asyncio.gather(*closings)
         assert all(task.done() and task.exception() is None for task in tasks)
         with pytest.raises(JournalUnavailable, match="closed"):
-            await journal.append(make_entry(6))
+            await append(journal, make_entry(6))
 
     run(main())
     assert len(leaves_in(tmp_path)) == 5
@@ -200,13 +188,13 @@ def test_too_many_waiting_entries_are_refused(
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected, max_waiting=2)
         gate = Gate(monkeypatch)
-        tasks = [asyncio.create_task(journal.append(make_entry(n))) for n in range(2)]
+        tasks = [asyncio.create_task(append(journal, make_entry(n))) for n in range(2)]
         await gate.entered.wait()
         with pytest.raises(JournalUnavailable, match="2 records wait"):
-            await journal.append(make_entry(2))
+            await append(journal, make_entry(2))
         gate.open()
         await asyncio.gather(*tasks)
-        await journal.append(make_entry(3))
+        await append(journal, make_entry(3))
         await journal.close()
 
     run(main())
@@ -221,8 +209,8 @@ def test_an_oversized_entry_is_refused_before_it_joins_others(
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected)
         with pytest.raises(ValueError, match="larger than 1000"):
-            await journal.append(make_entry(1, size=1000))
-        await journal.append(Entry(b"without payload", None))
+            await append(journal, make_entry(1, size=1000))
+        await append(journal, Entry(b"without payload", None))
         await journal.close()
 
     run(main())
@@ -236,10 +224,10 @@ def test_a_full_disk_refuses_its_group_and_later_entries_are_taken(
         journal = Journal(tmp_path, on_broken=unexpected)
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", refusing)
-            appends = [journal.append(make_entry(n)) for n in range(3)]
+            appends = [append(journal, make_entry(n)) for n in range(3)]
             results = await asyncio.gather(*appends, return_exceptions=True)
             assert [type(result) for result in results] == [JournalUnavailable] * 3
-        await journal.append(make_entry(3))
+        await append(journal, make_entry(3))
         await journal.close()
 
     run(main())
@@ -255,6 +243,13 @@ def test_a_real_limit_of_the_file_system_is_a_refusal_and_recovery_needs_no_rest
         from registry.entry import Entry
         from registry.errors import JournalUnavailable
 
+        async def append(journal, entry):
+            done = asyncio.get_running_loop().create_future()
+            journal.append(entry, done.set_result)
+            error = await done
+            if error is not None:
+                raise error
+
         async def main():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             journal = Journal(pathlib.Path(sys.argv[1]), on_broken=sys.exit)
@@ -263,12 +258,12 @@ def test_a_real_limit_of_the_file_system_is_a_refusal_and_recovery_needs_no_rest
             acknowledged = refused = 0
             for n in range(100):
                 try:
-                    await journal.append(Entry(bytes(1000), None))
+                    await append(journal, Entry(bytes(1000), None))
                     acknowledged += 1
                 except JournalUnavailable:
                     refused += 1
             resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-            await journal.append(Entry(b"last", None))
+            await append(journal, Entry(b"last", None))
             print(acknowledged + 1, refused)
 
         asyncio.run(main())
@@ -297,13 +292,13 @@ def test_a_broken_journal_says_so_once_and_takes_nothing_more(
         journal = Journal(tmp_path, on_broken=told.append)
         with monkeypatch.context() as patch:
             patch.setattr(os, "fdatasync", fault)
-            appends = [journal.append(make_entry(n)) for n in range(3)]
+            appends = [append(journal, make_entry(n)) for n in range(3)]
             results = await asyncio.gather(*appends, return_exceptions=True)
             assert [type(result) for result in results] == [JournalBroken] * 3
         size = list_segments(tmp_path)[0].stat().st_size
         for n in range(3):
             with pytest.raises(JournalBroken):
-                await journal.append(make_entry(n))
+                await append(journal, make_entry(n))
         assert [type(error) for error in told] == [JournalBroken]
         assert list_segments(tmp_path)[0].stat().st_size == size
         await journal.close()
@@ -320,7 +315,7 @@ def test_a_writer_thread_that_dies_says_so(tmp_path: Path, monkeypatch: pytest.M
         told: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         monkeypatch.setattr(Journal, "_commit", die)
         journal = Journal(tmp_path, on_broken=told.set_result)
-        unanswered = asyncio.create_task(journal.append(make_entry(1)))
+        unanswered = asyncio.create_task(append(journal, make_entry(1)))
         error = await told
         unanswered.cancel()
         assert isinstance(error, JournalBroken)
@@ -334,7 +329,7 @@ def test_a_full_segment_is_followed_by_a_new_one(tmp_path: Path) -> None:
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected, segment_bytes=1000)
         for n in range(20):
-            await journal.append(make_entry(n))
+            await append(journal, make_entry(n))
         await journal.close()
 
     run(main())
@@ -356,9 +351,9 @@ def test_the_old_segment_serves_where_no_new_one_can_be_made(
         with monkeypatch.context() as patch:
             patch.setattr(journal_module, "SegmentWriter", refuse)
             for n in range(5):
-                await journal.append(make_entry(n))
+                await append(journal, make_entry(n))
         assert len(list_segments(tmp_path)) == 1
-        await journal.append(make_entry(5))
+        await append(journal, make_entry(5))
         assert len(list_segments(tmp_path)) == 2
         await journal.close()
 
@@ -374,7 +369,7 @@ def test_a_journal_whose_loop_is_gone_ends_quietly(
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected)
         gate = Gate(monkeypatch)
-        task = asyncio.create_task(journal.append(make_entry(1)))
+        task = asyncio.create_task(append(journal, make_entry(1)))
         await gate.entered.wait()
         task.cancel()
         with suppress(asyncio.CancelledError):

@@ -4,22 +4,41 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+import numpy as np
 import pytest
 
+from gateway.cases import Answer, Call, Denial
 from gateway.errors import Overloaded, Unauthenticated
-from gateway.journal import Journal
-from gateway.pipeline import Answer, Call, Denial, Pipeline
-from gateway.security import Role
+from gateway.journal import Done, Journal
+from gateway.long_runs import LongRuns
+from gateway.pipeline import Pipeline
+from gateway.protocol.compression import decompress
+from gateway.security import Role, read_credential
 from registry.audit.query import AuditTrail
 from registry.console import open_registry
 from registry.entry import Entry, commit
 from registry.errors import JournalBroken, JournalUnavailable
-from registry.records import AuditRecord, Outcome, RecordFilter
+from registry.records import (
+    Action,
+    AuditRecord,
+    Contract,
+    Draft,
+    Outcome,
+    RecordFilter,
+    Rule,
+    RuleKind,
+)
 from registry.registry import Registry
-from registry.tensors import decode_tensors
+from registry.tensors import decode_tensors, encode_tensors
 from tests.builders import add_key, infer_body, linear_model, looping_model, publish
 from tests.unit.gateway.serving import make_loader
 
+PAYLOAD_LIMIT = 1000
+GUARDED = Draft(
+    contract=Contract(
+        rules=(Rule(input="x", kind=RuleKind.RANGE, action=Action.REJECT, low=0, high=10),)
+    )
+)
 FINE = msgspec.json.encode(infer_body([[1, 2, 3]]))
 
 
@@ -29,13 +48,18 @@ class HeldJournal(Journal):
     def __init__(self, directory: Path, **settings: Any) -> None:
         super().__init__(directory, **settings)
         self.may_commit = asyncio.Event()
-        self.fault: Exception | None = None
+        self._late: list[asyncio.Future[None]] = []
+        self.fault: JournalUnavailable | JournalBroken | None = None
 
-    async def append(self, entry: Entry) -> None:
+    def append(self, entry: Entry, done: Done) -> None:
+        self._late.append(asyncio.ensure_future(self._append_late(entry, done)))
+
+    async def _append_late(self, entry: Entry, done: Done) -> None:
         await self.may_commit.wait()
-        if self.fault is not None:
-            raise self.fault
-        await super().append(entry)
+        if self.fault is None:
+            super().append(entry, done)
+        else:
+            done(self.fault)
 
 
 class Bench:
@@ -57,7 +81,7 @@ class Bench:
             model=model,
             version=None,
             body=body,
-            authorization=f"Bearer {token or self.token}",
+            credential=read_credential(f"Bearer {token or self.token}"),
             source="127.0.0.1",
         )
         return asyncio.create_task(self.pipeline.infer(call))
@@ -75,6 +99,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     registry = open_registry(tmp_path_factory.mktemp("served"))
     publish(registry, "linear", linear_model())
     publish(registry, "looping", looping_model())
+    publish(registry, "guarded", linear_model(), GUARDED)
     yield registry
     registry.store.close()
 
@@ -86,7 +111,15 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
     async def run(scenario: Scenario, *, is_open: bool) -> None:
         with make_loader(served, deadline_s=0.2) as loader:
             journal = HeldJournal(tmp_path, on_broken=lambda _: None)
-            pipeline = Pipeline(roster=lambda: loader.roster, journal=journal, in_flight_limit=2)
+            long_runs = LongRuns(threads=1, longest_wait_s=1)
+            pipeline = Pipeline(
+                roster=lambda: loader.roster,
+                journal=journal,
+                long_runs=long_runs,
+                in_flight_limit=2,
+                body_limit=1 << 20,
+                payload_limit=PAYLOAD_LIMIT,
+            )
             bench = Bench(served, journal, pipeline, tmp_path)
             await loader.load()
             if is_open:
@@ -95,6 +128,7 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
                 await scenario(bench)
             finally:
                 await journal.close()
+                long_runs.close()
 
     return lambda scenario, is_open=True: asyncio.run(run(scenario, is_open=is_open))
 
@@ -223,18 +257,56 @@ def test_a_name_that_is_not_served_is_recorded_clipped(play: Callable[..., None]
     play(scenario)
 
 
-@pytest.mark.parametrize(("limit", "has_input"), [(50, True), (10, False)])
-def test_what_no_record_can_keep_is_refused(
-    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch, limit: int, has_input: bool
+def test_a_payload_over_the_limit_is_committed_to_and_not_kept(play: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        rows = [[1, 2, 3]] * 100
+        answer = cast("Answer", await bench.infer(msgspec.json.encode(infer_body(rows))))
+
+        [record] = bench.records()
+        payload = bench.trail.payload(answer.record_id)
+        assert (payload.input, payload.output) == (None, None)
+        given = encode_tensors({"x": np.array(rows, np.float32)})
+        assert record.input == commit(payload.salt, given)
+        assert record.output is not None
+
+    play(scenario)
+
+
+def test_an_unforeseen_fault_is_recorded_and_is_nobody_elses(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.pipeline.PAYLOAD_BYTES", limit)
+    def read(body: bytes, *rest: Any) -> Any:
+        return decompress(body, *rest) if body == FINE else 1 // 0
+
+    monkeypatch.setattr("gateway.pipeline.decompress", read)
 
     async def scenario(bench: Bench) -> None:
-        denial = await bench.infer()
+        denial, answer = await asyncio.gather(bench.infer(b"strange"), bench.infer())
 
         assert isinstance(denial, Denial)
-        assert denial.refusal.code == "record-too-large"
-        [record] = bench.records()
-        assert (record.input is not None, record.output) == (has_input, None)
+        assert denial.refusal.code == "internal-error"
+        assert isinstance(answer, Answer)
+        outcomes = {record.id: record.outcome for record in bench.records()}
+        assert outcomes == {
+            denial.record_id: Outcome.FAILED,
+            answer.record_id: Outcome.ANSWERED,
+        }
+
+    play(scenario)
+
+
+def test_calls_of_one_turn_run_together_and_a_refused_one_is_left_out(
+    play: Callable[..., None],
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        bad = msgspec.json.encode(infer_body([[1, 2, 99]]))
+        first, refused = await asyncio.gather(
+            bench.infer(model="guarded"), bench.infer(bad, model="guarded")
+        )
+
+        assert isinstance(refused, Denial)
+        assert refused.refusal.code == "range"
+        assert isinstance(first, Answer)
+        assert bench.trail.record(first.record_id).record.batch == 1
 
     play(scenario)

@@ -1,9 +1,6 @@
 """A version runs warm, in time, and on the event loop only where that is short."""
 
-import asyncio
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -27,16 +24,9 @@ def watchdog() -> Iterator[Watchdog]:
     watchdog.close()
 
 
-@pytest.fixture
-def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2, thread_name_prefix="run") as executor:
-        yield executor
-
-
 def make_runner(
     artifact: bytes,
     watchdog: Watchdog,
-    executor: ThreadPoolExecutor,
     sample: tuple[SampleTensor, ...] = (),
 ) -> Runner:
     return Runner(
@@ -45,7 +35,6 @@ def make_runner(
         artifact=artifact,
         signature=read_signature(open_session(artifact)),
         watchdog=watchdog,
-        executor=executor,
         sample=sample,
     )
 
@@ -57,13 +46,13 @@ def picky_model() -> bytes:
     return make_model([node], inputs, [("y", "FP32", ("n", "m"))])
 
 
-def test_a_model_that_accepts_no_made_up_input_is_served_from_threads(
-    watchdog: Watchdog, executor: ThreadPoolExecutor
+def test_a_model_that_accepts_no_made_up_input_is_never_short(
+    watchdog: Watchdog,
 ) -> None:
-    runner = make_runner(picky_model(), watchdog, executor)
+    runner = make_runner(picky_model(), watchdog)
     tensors = {"x": np.arange(6, dtype=np.float32), "shape": np.array([2, 3])}
 
-    [answer] = asyncio.run(runner.run(tensors, 6))
+    [answer] = runner.compute(tensors, 6)
 
     assert answer.tolist() == [[0, 1, 2], [3, 4, 5]]
     assert not runner.is_short(1)
@@ -71,20 +60,20 @@ def test_a_model_that_accepts_no_made_up_input_is_served_from_threads(
 
 
 def test_a_model_is_warmed_with_the_sample_of_its_publisher(
-    watchdog: Watchdog, executor: ThreadPoolExecutor
+    watchdog: Watchdog,
 ) -> None:
     sample = (
         SampleTensor(name="x", shape=(6,), datatype=Datatype.FP32, data=(0,) * 6),
         SampleTensor(name="shape", shape=(2,), datatype=Datatype.INT64, data=(3, 2)),
     )
-    runner = make_runner(picky_model(), watchdog, executor, sample)
+    runner = make_runner(picky_model(), watchdog, sample)
 
     assert runner.predicted_us(6) > 0
     assert runner.is_short(6)
 
 
 def test_inputs_that_may_differ_in_rows_are_not_batched(
-    watchdog: Watchdog, executor: ThreadPoolExecutor
+    watchdog: Watchdog,
 ) -> None:
     def artifact(rows_of_b: str) -> bytes:
         nodes = [helper.make_node("Neg", [name], [f"{name}_out"]) for name in "ab"]
@@ -92,64 +81,36 @@ def test_inputs_that_may_differ_in_rows_are_not_batched(
         outputs = [(f"{name}_out", kind, shape) for name, kind, shape in sides]
         return make_model(nodes, sides, outputs)
 
-    assert make_runner(artifact("n"), watchdog, executor).is_batchable
-    assert not make_runner(artifact("m"), watchdog, executor).is_batchable
+    assert make_runner(artifact("n"), watchdog).is_batchable
+    assert not make_runner(artifact("m"), watchdog).is_batchable
 
 
-def test_a_run_answers_with_all_outputs(watchdog: Watchdog, executor: ThreadPoolExecutor) -> None:
-    runner = make_runner(linear_model(2.0), watchdog, executor)
+def test_a_run_answers_with_all_outputs(watchdog: Watchdog) -> None:
+    runner = make_runner(linear_model(2.0), watchdog)
     tensors = {"x": np.ones((2, 3), np.float32)}
 
-    [values] = asyncio.run(runner.run(tensors, 2))
+    [values] = runner.compute(tensors, 2)
 
     assert values.tolist() == [[6.0], [6.0]]
 
 
-def test_a_long_run_is_ended_at_its_deadline_while_others_go_on(
-    watchdog: Watchdog, executor: ThreadPoolExecutor
-) -> None:
-    endless = make_runner(looping_model(), watchdog, executor)
-    short = make_runner(linear_model(), watchdog, executor)
+def test_a_long_run_is_ended_at_its_deadline(watchdog: Watchdog) -> None:
+    endless = make_runner(looping_model(), watchdog)
 
-    async def run_both() -> tuple[object, int]:
-        task = asyncio.create_task(endless.run({"n": np.array([1 << 62])}, 1))
-        answered = 0
-        while not task.done():
-            await short.run({"x": np.ones((1, 3), np.float32)}, 1)
-            answered += 1
-            await asyncio.sleep(0)
-        return task.exception(), answered
-
-    error, answered = asyncio.run(run_both())
-
-    assert isinstance(error, RunTimeout)
-    assert answered > 100
+    with pytest.raises(RunTimeout):
+        endless.compute({"n": np.array([1 << 62])}, 1)
 
 
-def test_a_model_with_a_loop_never_runs_on_the_event_loop(
-    watchdog: Watchdog, executor: ThreadPoolExecutor
-) -> None:
+def test_a_model_with_a_loop_is_never_short(watchdog: Watchdog) -> None:
     assert may_loop(looping_model())
     assert not may_loop(linear_model())
-    runner = make_runner(looping_model(), watchdog, executor)
-    threads: list[str] = []
-    session = runner._session
-
-    class Spy:
-        def run(self, *arguments: object) -> object:
-            threads.append(threading.current_thread().name)
-            return session.run(*arguments)
-
-    runner._session = Spy()
-    asyncio.run(runner.run({"n": np.array([3])}, 1))
-
-    assert [name.split("_")[0] for name in threads] == ["run"]
+    assert not make_runner(looping_model(), watchdog).is_short(1)
 
 
 def test_the_prediction_grows_with_rows_and_with_what_runs_really_take(
-    watchdog: Watchdog, executor: ThreadPoolExecutor
+    watchdog: Watchdog,
 ) -> None:
-    runner = make_runner(linear_model(columns=2000), watchdog, executor)
+    runner = make_runner(linear_model(columns=2000), watchdog)
 
     assert runner.predicted_us(100_000) > runner.predicted_us(1)
     runner._excess_us = 2 * INLINE_LIMIT_US
@@ -157,34 +118,34 @@ def test_the_prediction_grows_with_rows_and_with_what_runs_really_take(
 
 
 def test_an_input_the_model_cannot_compute_with_is_the_callers_fault(
-    watchdog: Watchdog, executor: ThreadPoolExecutor
+    watchdog: Watchdog,
 ) -> None:
-    runner = make_runner(linear_model(), watchdog, executor)
+    runner = make_runner(linear_model(), watchdog)
 
     with pytest.raises((InputNotAccepted, RunFailed)):
-        asyncio.run(runner.run({"x": np.ones((2, 5), np.float32)}, 2))
+        runner.compute({"x": np.ones((2, 5), np.float32)}, 2)
 
 
 def test_bytes_that_are_no_model_are_rejected(
-    watchdog: Watchdog, executor: ThreadPoolExecutor
+    watchdog: Watchdog,
 ) -> None:
     signature = read_signature(open_session(identity_model()))
     with pytest.raises(Rejected):
         Runner(
             model="m", version=1, artifact=b"no model", signature=signature,
-            watchdog=watchdog, executor=executor,
+            watchdog=watchdog,
         )  # fmt: skip
 
 
 def test_a_model_that_runs_on_no_second_row_is_served_all_the_same(
-    watchdog: Watchdog, executor: ThreadPoolExecutor
+    watchdog: Watchdog,
 ) -> None:
     node = helper.make_node("Reshape", ["x", "shape"], ["y"])
     constants = {"shape": np.array([1], np.int64)}
     artifact = make_model([node], [("x", "FP32", ("n",))], [("y", "FP32", (1,))], constants)
 
-    runner = make_runner(artifact, watchdog, executor)
-    answer = asyncio.run(runner.run({"x": np.ones(1, np.float32)}, 1))
+    runner = make_runner(artifact, watchdog)
+    answer = runner.compute({"x": np.ones(1, np.float32)}, 1)
 
     assert answer[0].tolist() == [1.0]
     assert not runner.is_batchable

@@ -1,0 +1,231 @@
+"""One inference call as a worker meets it: what is known of it, and the record that tells it.
+
+Whatever becomes of a case, refused, failed or answered, its record says so.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from gateway.batching import Run
+from gateway.contract import Findings
+from gateway.errors import (
+    Forbidden,
+    GatewayError,
+    InputNotAccepted,
+    NotServed,
+    TooLate,
+    Unforeseen,
+)
+from gateway.logs import logger
+from gateway.protocol.messages import Encoded, InferRequest, Parameter
+from gateway.protocol.refusal import Refusal, label
+from gateway.protocol.response import encode_response
+from gateway.roster import ServedVersion
+from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
+from registry.errors import clip
+from registry.records import AuditRecord, Key, Kind, Lane, Outcome
+from registry.session import runtime_id
+from registry.tensors import Tensor, encode_tensors
+
+# The rank of a request without a priority: all that have one go before it.
+LEAST_URGENT = 1 << 32
+_NOTHING = Encoded(b"")
+# Faults that the caller can mend; every other one is the gateway's or the model's.
+_CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted, TooLate)
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One inference request as a transport hands it over.
+
+    `header_length` is that of the JSON before binary tensors, `encoding` how the body is packed,
+    `credential` is what `gateway.security.read_credential` made of the header.
+    """
+
+    model: str
+    version: str | None
+    body: bytes
+    credential: bytes | None
+    source: str | None
+    header_length: int | None = None
+    encoding: str = "identity"
+
+
+class Answer(Struct, frozen=True):
+    """The outputs, encoded, and the record that proves them."""
+
+    record_id: str
+    encoded: Encoded
+
+
+class Denial(Struct, frozen=True):
+    """Why there are no outputs, and the record that says so."""
+
+    record_id: str
+    refusal: Refusal
+
+
+# Takes what became of a call; an exception where there is no record, and so neither of the others.
+Reply = Callable[[Answer | Denial | Exception], None]
+
+
+class Case:
+    """What is known of a call so far. It is open until it has an outcome."""
+
+    __slots__ = (
+        "call",
+        "encoded",
+        "findings",
+        "key",
+        "lane",
+        "outcome",
+        "record_id",
+        "refusal",
+        "reply",
+        "request",
+        "run",
+        "served",
+        "started",
+        "time_ns",
+    )
+
+    def __init__(self, call: Call, key: Key, reply: Reply) -> None:
+        self.call = call
+        self.key = key
+        self.reply = reply
+        self.started = time.perf_counter()
+        self.time_ns = now_ns()
+        self.record_id = new_record_id(self.time_ns)
+        self.served: ServedVersion | None = None
+        self.lane: Lane | None = None
+        self.request: InferRequest | None = None
+        self.findings = Findings.NONE
+        self.run: Run | None = None
+        self.encoded = _NOTHING
+        self.refusal: Refusal | None = None
+        self.outcome: Outcome | None = None
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The inputs of a request that could be read."""
+        assert self.request is not None
+        return self.request.tensors
+
+    @property
+    def urgency(self) -> int:
+        """Rank the case among those that wait: the least goes first."""
+        priority = 0 if self.request is None else self.request.priority
+        return min(priority or LEAST_URGENT, LEAST_URGENT)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the caller has said that an answer is of no use any more."""
+        timeout_us = None if self.request is None else self.request.timeout_us
+        return timeout_us is not None and time.perf_counter() - self.started > timeout_us / 1e6
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """The outputs asked for, of a case that has run."""
+        assert self.run is not None
+        assert self.request is not None
+        assert self.served is not None
+        values = dict(zip(self.served.runner.outputs, self.run.values, strict=True))
+        return {output.name: values[output.name] for output in self.request.outputs}
+
+    def refuse(self, refusal: Refusal, outcome: Outcome = Outcome.REFUSED) -> None:
+        self.refusal, self.outcome = refusal, outcome
+
+    def fail(self, error: Exception) -> None:
+        """End the case with a fault; one that nobody foresaw is logged and tells nothing."""
+        if not isinstance(error, GatewayError):
+            logger.error("unforeseen_error", record_id=self.record_id, exc_info=error)
+            error = Unforeseen()
+        outcome = Outcome.REFUSED if isinstance(error, _CALLERS_FAULTS) else Outcome.FAILED
+        self.refuse(Refusal(error.slug, str(error)), outcome)
+
+    def take(self, run: Run | Exception) -> None:
+        """Answer with what a run brought."""
+        if isinstance(run, Exception):
+            self.fail(run)
+            return
+        self.run = run
+        try:
+            self.encoded = self._encode()
+        except Exception as fault:  # noqa: BLE001 - the case's own end, and no other's
+            self.fail(fault)
+        else:
+            self.outcome = Outcome.ANSWERED
+
+    def result(self) -> Answer | Denial:
+        """Return what the caller gets once the record is on disk."""
+        if self.refusal is not None:
+            return Denial(self.record_id, self.refusal)
+        return Answer(self.record_id, self.encoded)
+
+    def entry(self, payload_limit: int) -> Entry:
+        """Write the record of a case that has its outcome, and the payload beside it.
+
+        A payload of more than `payload_limit` bytes is committed to and not kept.
+        """
+        salt, given, answered = self._payload()
+        size = len(given or b"") + len(answered or b"")
+        leaf = encode_record(self._record(salt, given, answered))
+        if given is None:
+            return Entry(leaf, None)
+        if size > payload_limit:
+            return Entry(leaf, Payload(salt, None, None))
+        return Entry(leaf, Payload(salt, given, answered or b""))
+
+    def _encode(self) -> Encoded:
+        assert self.served is not None
+        assert self.request is not None
+        assert self.lane is not None
+        parameters: dict[str, Parameter] = {"record_id": self.record_id, "lane": self.lane.value}
+        if self.findings.flagged:
+            parameters["flags"] = ", ".join(map(label, self.findings.flagged))
+        return encode_response(
+            model=self.served.model,
+            version=str(self.served.number),
+            id=self.request.id,
+            parameters=parameters,
+            outputs=self.outputs,
+            requested=self.request.outputs,
+        )
+
+    def _payload(self) -> tuple[bytes, bytes | None, bytes | None]:
+        """Return a salt, and input and output in canonical bytes, None where there is none."""
+        if self.request is None:
+            return b"", None, None
+        given = encode_tensors(self.request.tensors)
+        return new_salt(), given, None if self.run is None else encode_tensors(self.outputs)
+
+    def _record(self, salt: bytes, given: bytes | None, answered: bytes | None) -> AuditRecord:
+        served, request, findings, run = self.served, self.request, self.findings, self.run
+        assert self.outcome is not None
+        return AuditRecord(
+            id=self.record_id,
+            kind=Kind.INFERENCE,
+            time=str(self.time_ns),
+            outcome=self.outcome,
+            principal=self.key.id,
+            source=self.call.source,
+            request_id=None if request is None else request.id,
+            model=None if served is None else served.model,
+            version=None if served is None else served.number,
+            digest=None if served is None else served.artifact,
+            manifest=None if served is None else served.manifest,
+            runtime=None if run is None else runtime_id(),
+            lane=self.lane,
+            rows=None if request is None else request.rows,
+            batch=None if run is None else run.batch,
+            batch_row=None if run is None else run.batch_row,
+            error=None if self.refusal is None else self.refusal.code,
+            latency_us=int((time.perf_counter() - self.started) * 1e6),
+            input=None if given is None else commit(salt, given),
+            output=None if answered is None else commit(salt, answered),
+            subject=clip(self.call.model) if served is None else None,
+            violations=() if self.refusal is None else tuple(map(label, self.refusal.violations)),
+            flags=tuple(map(label, findings.flagged)),
+            observed=tuple(map(label, findings.observed)),
+        )
