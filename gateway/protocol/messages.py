@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from registry.records import Signature, TensorSpec
 from registry.tensors import Tensor
@@ -77,11 +78,14 @@ def server_metadata(name: str, version: str, extensions: Sequence[str] = ()) -> 
 def model_metadata(
     name: str, versions: Sequence[int], signature: Signature, platform: str = ONNX_PLATFORM
 ) -> ModelMetadata:
-    """Describe a model as `GET /v2/models/{model}` answers it, versions as texts."""
+    """Describe a model as `GET /v2/models/{model}` answers it, versions as texts.
+
+    The protocol has no word for an input of any rank; it stands there as one variable dimension.
+    """
     return ModelMetadata(
         name=name,
         versions=tuple(str(version) for version in versions),
         platform=platform,
-        inputs=signature.inputs,
-        outputs=signature.outputs,
+        inputs=tuple(replace(spec, is_unranked=False) for spec in signature.inputs),
+        outputs=tuple(replace(spec, is_unranked=False) for spec in signature.outputs),
     )

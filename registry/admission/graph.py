@@ -84,11 +84,16 @@ def _walk(artifact: memoryview) -> Iterator[tuple[str, Sequence[Field]]]:
 def _refuse_external(fields: Sequence[Field]) -> None:
     for field in fields:
         if field.number == _EXTERNAL_DATA or (
-            field.number == _DATA_LOCATION and field.value == _EXTERNAL
+            field.number == _DATA_LOCATION and _EXTERNAL in map(_as_enum, field.integers())
         ):
             raise Rejected(
                 "external", "Weights are in other files; save the model with its weights inside."
             )
+
+
+def _as_enum(value: int) -> int:
+    """Read a number as other readers do, whose enumerations have 32 bits."""
+    return value & 0xFFFFFFFF
 
 
 def _is_random(node: Sequence[Field]) -> bool:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
+_LARGEST_TAG = (1 << 32) - 1
 
 
 class Malformed(ValueError):
@@ -49,6 +50,9 @@ def read_fields(message: memoryview) -> Iterator[Field]:
     while at < len(message):
         start = at
         tag, at = _read_varint(message, at)
+        # Other readers drop the bits beyond, and would see another field than this one does.
+        if not 8 <= tag <= _LARGEST_TAG:
+            raise Malformed("a field has a number that no field has")
         wire = tag & 7
         if wire == _VARINT:
             value, at = _read_varint(message, at)

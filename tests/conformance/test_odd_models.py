@@ -190,6 +190,11 @@ def test_a_classifier_with_maps_answers_tensors_and_names_its_classes(
     assert text.split(":")[1:] == [str(int(probabilities.argmax())), best]
 
 
+def test_an_input_of_any_rank_is_told_as_the_protocol_can(client: httpx.Client) -> None:
+    metadata = client.get("/v2/models/unranked").json()
+    assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1]}]
+
+
 def test_dimensions_of_one_name_that_differ_are_refused(client: httpx.Client) -> None:
     answer = post(client, "square", *write_binary({"x": ROWS, "z": ROWS}))
     assert answer.status_code == 400

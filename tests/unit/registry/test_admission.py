@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -17,6 +18,7 @@ from registry.admission.admit import admit
 from registry.admission.inspector import inspect
 from registry.errors import Rejected, StoreUnavailable
 from registry.records import SampleTensor
+from registry.session import open_session
 from registry.tensors import Datatype
 from tests.builders import (
     ONNX_ELEMENTS,
@@ -317,6 +319,16 @@ def test_a_file_over_the_limit_is_rejected_unread(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Rejected) as caught:
         admit(linear_model())
     assert caught.value.check == "size"
+
+
+def test_the_runtimes_own_file_format_is_no_way_around_the_checks(tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "model.ort")
+    onnxruntime.InferenceSession(linear_model(), options, providers=["CPUExecutionProvider"])
+    content = (tmp_path / "model.ort").read_bytes()
+    open_session(content)
+    with pytest.raises(Rejected, match="no ONNX model"):
+        admit(content)
 
 
 def test_a_model_that_never_ends_is_ended() -> None:

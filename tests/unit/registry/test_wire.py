@@ -32,8 +32,26 @@ def test_any_bytes_are_fields_or_malformed(message: bytes) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [b"\x08", b"\x08" + b"\xff" * 11, b"\x0a\x05abc", b"\x0b", b"\x0d123", b"\x09" + b"1234567"],
-    ids=["no value", "endless number", "too short", "group", "cut 32 bits", "cut 64 bits"],
+    [
+        b"\x08",
+        b"\x08" + b"\xff" * 11,
+        b"\x0a\x05abc",
+        b"\x0b",
+        b"\x0d123",
+        b"\x09" + b"1234567",
+        b"\x00\x00",
+        b"\xea\x80\x80\x80\x10\x00",
+    ],
+    ids=[
+        "no value",
+        "endless number",
+        "too short",
+        "group",
+        "cut 32 bits",
+        "cut 64 bits",
+        "field 0",
+        "field 13 with a bit beyond",
+    ],
 )
 def test_what_is_cut_off_or_unknown_is_malformed(message: bytes) -> None:
     with pytest.raises(Malformed):
@@ -63,6 +81,18 @@ def test_messages_nested_without_end_need_no_stack() -> None:
 def test_a_field_of_another_kind_than_the_schemas_is_no_model() -> None:
     with pytest.raises(Rejected, match="no ONNX model"):
         read_facts(write_field(7, 12))
+
+
+def test_weights_in_other_files_are_found_however_they_are_written() -> None:
+    for location in (1, (1 << 32) + 1):
+        tensor = write_field(14, location)
+        for path in ((7, 5), (7, 15, 1), (7, 1, 5, 5), (7, 1, 5, 6, 5), (25, 7, 5, 10), (20, 1, 5)):
+            model = tensor
+            for number in reversed(path):
+                model = write_field(number, model)
+            with pytest.raises(Rejected) as caught:
+                read_facts(model)
+            assert caught.value.check == "external"
 
 
 def test_every_loop_of_a_real_model_is_looked_through() -> None:
