@@ -18,6 +18,7 @@ from gateway.errors import (
     TooLate,
     Unforeseen,
 )
+from gateway.leaves import Blanks
 from gateway.logs import logger
 from gateway.protocol.messages import Encoded, InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label
@@ -80,6 +81,7 @@ class Case:
         "key",
         "lane",
         "outcome",
+        "outputs",
         "record_id",
         "refusal",
         "reply",
@@ -102,6 +104,7 @@ class Case:
         self.request: InferRequest | None = None
         self.findings = Findings.NONE
         self.run: Run | None = None
+        self.outputs: dict[str, Tensor] = {}
         self.encoded = _NOTHING
         self.refusal: Refusal | None = None
         self.outcome: Outcome | None = None
@@ -124,15 +127,6 @@ class Case:
         timeout_us = None if self.request is None else self.request.timeout_us
         return timeout_us is not None and time.perf_counter() - self.started > timeout_us / 1e6
 
-    @property
-    def outputs(self) -> dict[str, Tensor]:
-        """The outputs asked for, of a case that has run."""
-        assert self.run is not None
-        assert self.request is not None
-        assert self.served is not None
-        values = dict(zip(self.served.runner.outputs, self.run.values, strict=True))
-        return {output.name: values[output.name] for output in self.request.outputs}
-
     def refuse(self, refusal: Refusal, outcome: Outcome = Outcome.REFUSED) -> None:
         self.refusal, self.outcome = refusal, outcome
 
@@ -149,13 +143,10 @@ class Case:
         if isinstance(run, Exception):
             self.fail(run)
             return
-        self.run = run
         try:
-            self.encoded = self._encode()
+            self._answer_with(run)
         except Exception as fault:  # noqa: BLE001 - the case's own end, and no other's
             self.fail(fault)
-        else:
-            self.outcome = Outcome.ANSWERED
 
     def result(self) -> Answer | Denial:
         """Return what the caller gets once the record is on disk."""
@@ -168,39 +159,58 @@ class Case:
 
         A payload of more than `payload_limit` bytes is committed to and not kept.
         """
-        salt, given, answered = self._payload()
-        size = len(given or b"") + len(answered or b"")
-        leaf = encode_record(self._record(salt, given, answered))
-        if given is None:
-            return Entry(leaf, None)
-        if size > payload_limit:
+        if self.request is None:
+            return Entry(encode_record(self._record(None, None)), None)
+        given = encode_tensors(self.request.tensors)
+        answered = encode_tensors(self.outputs) if self.outcome is Outcome.ANSWERED else b""
+        salt = new_salt()
+        leaf = self._leaf(commit(salt, given), commit(salt, answered) if answered else None)
+        if len(given) + len(answered) > payload_limit:
             return Entry(leaf, Payload(salt, None, None))
-        return Entry(leaf, Payload(salt, given, answered or b""))
+        return Entry(leaf, Payload(salt, given, answered))
 
-    def _encode(self) -> Encoded:
-        assert self.served is not None
-        assert self.request is not None
+    def _answer_with(self, run: Run) -> None:
+        served, request = self.served, self.request
+        assert served is not None
+        assert request is not None
         assert self.lane is not None
+        values = dict(zip(served.runner.outputs, run.values, strict=True))
+        outputs = {output.name: values[output.name] for output in request.outputs}
         parameters: dict[str, Parameter] = {"record_id": self.record_id, "lane": self.lane.value}
         if self.findings.flagged:
             parameters["flags"] = ", ".join(map(label, self.findings.flagged))
-        return encode_response(
-            model=self.served.model,
-            version=str(self.served.number),
-            id=self.request.id,
+        self.encoded = encode_response(
+            model=served.model,
+            version=str(served.number),
+            id=request.id,
             parameters=parameters,
-            outputs=self.outputs,
-            requested=self.request.outputs,
+            outputs=outputs,
+            requested=request.outputs,
         )
+        self.run, self.outputs, self.outcome = run, outputs, Outcome.ANSWERED
 
-    def _payload(self) -> tuple[bytes, bytes | None, bytes | None]:
-        """Return a salt, and input and output in canonical bytes, None where there is none."""
-        if self.request is None:
-            return b"", None, None
-        given = encode_tensors(self.request.tensors)
-        return new_salt(), given, None if self.run is None else encode_tensors(self.outputs)
+    def _leaf(self, given: str, answered: str | None) -> bytes:
+        served, request, run = self.served, self.request, self.run
+        is_plain = answered is not None and self.findings is Findings.NONE
+        if not is_plain or served is None or request is None or run is None or self.lane is None:
+            return encode_record(self._record(given, answered))
+        blanks = Blanks(
+            self.record_id,
+            self.time_ns,
+            request.id,
+            request.rows,
+            run.batch,
+            run.batch_row,
+            self._latency_us(),
+            given,
+            answered or "",
+        )
+        return served.leaves.write(self.lane, self.key.id, self.call.source, blanks)
 
-    def _record(self, salt: bytes, given: bytes | None, answered: bytes | None) -> AuditRecord:
+    def _latency_us(self) -> int:
+        return int((time.perf_counter() - self.started) * 1e6)
+
+    def _record(self, given: str | None, answered: str | None) -> AuditRecord:
         served, request, findings, run = self.served, self.request, self.findings, self.run
         assert self.outcome is not None
         return AuditRecord(
@@ -221,9 +231,9 @@ class Case:
             batch=None if run is None else run.batch,
             batch_row=None if run is None else run.batch_row,
             error=None if self.refusal is None else self.refusal.code,
-            latency_us=int((time.perf_counter() - self.started) * 1e6),
-            input=None if given is None else commit(salt, given),
-            output=None if answered is None else commit(salt, answered),
+            latency_us=self._latency_us(),
+            input=given,
+            output=answered,
             subject=clip(self.call.model) if served is None else None,
             violations=() if self.refusal is None else tuple(map(label, self.refusal.violations)),
             flags=tuple(map(label, findings.flagged)),

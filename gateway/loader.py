@@ -8,6 +8,7 @@ import os
 
 from gateway.contract import compile_contract
 from gateway.errors import GatewayError
+from gateway.leaves import AnswerLeaves
 from gateway.logs import logger
 from gateway.protocol.reader import RequestReader
 from gateway.roster import Roster, ServedModel, ServedVersion
@@ -135,6 +136,12 @@ class Loader:
             signature=manifest.signature,
             reader=RequestReader(manifest.signature),
             checker=compile_contract(manifest.signature, manifest.contract),
+            leaves=AnswerLeaves(
+                model=version.model,
+                version=version.number,
+                digest=version.artifact,
+                manifest=version.manifest,
+            ),
             runner=runner,
         )
 

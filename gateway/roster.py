@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from gateway.contract import Checker
 from gateway.errors import NotServed
+from gateway.leaves import AnswerLeaves
 from gateway.protocol.reader import RequestReader
 from gateway.runtime import Runner
 from gateway.security import Keyring
@@ -25,6 +26,7 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     signature: Signature
     reader: RequestReader
     checker: Checker
+    leaves: AnswerLeaves
     runner: Runner
 
 

@@ -107,7 +107,9 @@ class Runner:
         finally:
             self._watchdog.end(options)
             elapsed_us = (time.thread_time() - started) * 1e6
+            # One run that was held up must not send the next ones to a thread.
             surprise_us = elapsed_us - self._fixed_us - self._row_us * rows
+            surprise_us = min(surprise_us, self._excess_us + INLINE_LIMIT_US)
             self._excess_us += (surprise_us - self._excess_us) / _SMOOTHING
         return values
 

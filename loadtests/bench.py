@@ -36,7 +36,7 @@ from loadtests.summary import (
 )
 from loadtests.wrk import Shot, WrkResult
 from registry.audit.query import MAX_LIMIT, AuditTrail
-from registry.audit.segment import list_segments
+from registry.audit.segment import list_segments, read_groups
 from registry.records import Draft, Kind, Outcome, RecordFilter
 from registry.store import open_store
 
@@ -163,11 +163,10 @@ def _wait_until_integrated(subject: Subject) -> float:
     store = open_store(subject.data_dir)
     try:
         while time.monotonic() - started < _CATCH_UP_S:
-            segments = list_segments(subject.data_dir / "journal")
-            sizes = {path.name: path.stat().st_size for path in segments}
             reached = store.positions()
-            # A segment of one header has no groups, and so no position.
-            if all(reached.get(name, 100) >= size for name, size in sizes.items()):
+            segments = list_segments(subject.data_dir / "journal")
+            waiting = (read_groups(path, reached.get(path.name, 0)) for path in segments)
+            if all(next(groups, None) is None for groups in waiting):
                 return time.monotonic() - started
             time.sleep(0.05)
     finally:

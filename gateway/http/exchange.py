@@ -4,7 +4,7 @@ from typing import Protocol
 
 from gateway.cases import Answer, Denial
 from gateway.errors import BodyTooLarge, GatewayError
-from gateway.http.head import Head, reply_of
+from gateway.http.head import Head, is_plain, reply_of
 from gateway.http.problems import Reply
 from gateway.pipeline import Pipeline
 
@@ -20,6 +20,10 @@ class Connection(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes, if the caller is still there."""
+        ...
+
+    def write_json(self, record_id: str, body: bytes) -> None:
+        """Send a plain answer, and keep the connection alive."""
         ...
 
     def write_reply(self, reply: Reply, *, keep_alive: bool) -> None:
@@ -110,6 +114,9 @@ class Exchange:
         if self.response_complete or self.disconnected:
             return
         self.response_complete = True
-        reply = reply_of(result, self._head)
-        self._connection.write_reply(reply, keep_alive=self.keep_alive)
+        if self.keep_alive and isinstance(result, Answer) and is_plain(result, self._head):
+            self._connection.write_json(result.record_id, result.encoded.body)
+        else:
+            reply = reply_of(result, self._head)
+            self._connection.write_reply(reply, keep_alive=self.keep_alive)
         self._connection.on_response_complete()

@@ -78,6 +78,14 @@ def reply_of(result: Answer | Denial | Exception, head: Head) -> Reply:
     return reply_to_error(result, head.path)
 
 
+def is_plain(answer: Answer, head: Head) -> bool:
+    """Say whether an answer goes as the JSON it is: not binary, and not packed."""
+    encoded = answer.encoded
+    return encoded.header_length is None and (
+        head.packs is None or len(encoded.body) <= _LEAST_PACKED_BYTES
+    )
+
+
 def _reply_with(answer: Answer, encoding: str | None) -> Reply:
     body, json_length = answer.encoded.body, answer.encoded.header_length
     headers = {"content-type": "application/json", "x-record-id": answer.record_id}

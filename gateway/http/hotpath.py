@@ -31,6 +31,10 @@ from gateway.http.problems import Reply, reply_to_error
 from gateway.pipeline import Pipeline
 
 _END_OF_HEAD = b"\r\n\r\n"
+_PLAIN = (
+    b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\nx-record-id: %b\r\n"
+    b"content-length: %d\r\n\r\n%b"
+)
 _START = b"POST /v2/models/"
 _MOST_FIELDS = 100
 _MOST_HEAD_BYTES = 64 << 10
@@ -302,6 +306,9 @@ class HotPath(HttpToolsProtocol):
     def write(self, data: bytes) -> None:
         if not self.transport.is_closing():
             self.transport.write(data)
+
+    def write_json(self, record_id: str, body: bytes) -> None:
+        self.write(_PLAIN % (self._date(), record_id.encode(), len(body), body))
 
     def write_reply(self, reply: Reply, *, keep_alive: bool) -> None:
         keep_alive = keep_alive and reply.headers.get("connection") != "close"

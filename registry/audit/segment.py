@@ -3,7 +3,8 @@
 A segment starts with a header: magic and format version (8 bytes), a mark chosen at random for
 this segment (8 bytes), CRC-32 of both (u32). Groups follow, each one write and one sync: the mark,
 CRC-32 of the mark and of what follows this field (u32), size of the body (u32), number of entries
-(u32), body. The body is a msgpack array of `Entry`. Numbers are little-endian.
+(u32), body. The body is a msgpack array of `Entry`. Numbers are little-endian. Zeros
+that no group has overwritten yet may follow.
 
 How a reader tells a torn tail from damage: a group is written only after the one before it was
 synced, and a segment that lost its writer is never written again. So a bad group with no whole
@@ -31,6 +32,7 @@ from registry.entry import Entry, new_record_id, now_ns
 from registry.errors import JournalBroken, JournalUnavailable, StoreIncompatible
 
 SUFFIX = ".segment"
+PREPARED = 1 << 20  # bytes of zeros that a writer keeps ahead of its groups
 MAX_BODY = 256 << 20  # bytes; a longer body is refused by the writer and not believed by a reader
 
 _MAGIC = b"GGJRNL\x00\x01"
@@ -69,10 +71,11 @@ class SegmentWriter:
     def __init__(self, directory: Path) -> None:
         self.path = directory / f"{new_record_id(now_ns())}{SUFFIX}"
         self.size = 0
+        self._prepared = 0  # bytes of the file, of which those behind `size` are zeros
         self._mark = os.urandom(_MARK_SIZE)
         self._broken = False
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise _refusal(error) from error
         try:
@@ -98,6 +101,8 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Seal the segment; every group in it is durable already."""
+        with suppress(OSError):  # zeros that stay harm nobody
+            os.ftruncate(self._fd, self.size)
         os.close(self._fd)
 
     def _begin(self) -> None:
@@ -114,8 +119,11 @@ class SegmentWriter:
             raise self._break("sync of the folder", error) from error
 
     def _commit(self, data: bytes | bytearray) -> None:
+        end = self.size + len(data)
         try:
-            _write(self._fd, data)
+            if end > self._prepared:
+                self._prepare(end)
+            _write(self._fd, data, self.size)
         except OSError as error:
             self._take_back()
             raise _refusal(error) from error
@@ -123,13 +131,28 @@ class SegmentWriter:
             os.fdatasync(self._fd)
         except OSError as error:
             raise self._break("sync", error) from error
-        self.size += len(data)
+        self.size = end
+
+    def _prepare(self, end: int) -> None:
+        """Fill the file with zeros to well behind `end`: a group that overwrites them syncs sooner.
+
+        A sync then has no new length to make durable. Where there is no room for zeros, there may
+        still be room for the group.
+        """
+        start, prepared = max(self.size, self._prepared), end + PREPARED
+        try:
+            _write(self._fd, bytes(prepared - start), start)
+        except OSError:
+            self._take_back()
+        else:
+            self._prepared = prepared
 
     def _take_back(self) -> None:
         try:
             os.ftruncate(self._fd, self.size)
         except OSError as error:
             raise self._break("truncation", error) from error
+        self._prepared = self.size
 
     def _break(self, operation: str, error: OSError) -> JournalBroken:
         self._broken = True
@@ -268,10 +291,11 @@ def _encode_group(mark: bytes, entries: Sequence[Entry]) -> bytearray:
     return group
 
 
-def _write(fd: int, data: bytes | bytearray) -> None:
+def _write(fd: int, data: bytes | bytearray, at: int) -> None:
     rest = memoryview(data)
     while rest:
-        rest = rest[os.write(fd, rest) :]
+        written = os.pwrite(fd, rest, at)
+        rest, at = rest[written:], at + written
 
 
 def _sync_directory(directory: Path) -> None:

@@ -5,13 +5,13 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
-from registry.entry import Payload, decode_record
+from registry.entry import Payload
 from registry.errors import InvalidRequest
 from registry.records import (
     AliasCause,
     AliasChange,
-    AuditRecord,
     Key,
     RecordFilter,
     Version,
@@ -102,24 +102,38 @@ def to_key(row: Row) -> Key:
     )
 
 
-def record_row(index: int, record: AuditRecord, leaf: bytes) -> Row:
+class _Columns(Struct, frozen=True):
+    """What queries filter by, as a leaf holds it."""
+
+    id: str
+    time: str
+    kind: str
+    outcome: str
+    model: str | None = None
+    version: int | None = None
+    lane: str | None = None
+    principal: str | None = None
+    request_id: str | None = None
+
+
+_read_columns = msgspec.json.Decoder(_Columns).decode
+
+
+def record_row(index: int, leaf: bytes) -> Row:
+    found = _read_columns(leaf)
     return (
         index,
-        UUID(record.id).bytes,
-        int(record.time),
-        record.kind.value,
-        record.outcome.value,
-        record.model,
-        record.version,
-        record.lane,
-        record.principal,
-        record.request_id,
+        bytes.fromhex(found.id.replace("-", "")),
+        int(found.time),
+        found.kind,
+        found.outcome,
+        found.model,
+        found.version,
+        found.lane,
+        found.principal,
+        found.request_id,
         leaf,
     )
-
-
-def leaf_row(index: int, leaf: bytes) -> Row:
-    return record_row(index, decode_record(leaf), leaf)
 
 
 def payload_row(index: int, payload: Payload) -> Row:

@@ -144,7 +144,7 @@ class SqliteTransaction(SqliteReader):
 
     def append(self, record: AuditRecord) -> None:
         [(index,)] = self._rows(_NEXT_INDEX)
-        self._rows(_INSERT_RECORD, rows.record_row(index, record, encode_record(record)))
+        self._rows(_INSERT_RECORD, rows.record_row(index, encode_record(record)))
         self._recorded = True
 
     def finish(self) -> None:
@@ -223,7 +223,7 @@ class SqliteStore(SqliteReader):
             (first,) = next(connection.execute(_NEXT_INDEX))
             numbered = list(enumerate(entries, first))
             connection.executemany(
-                _INSERT_RECORD, (rows.leaf_row(index, entry.leaf) for index, entry in numbered)
+                _INSERT_RECORD, (rows.record_row(index, entry.leaf) for index, entry in numbered)
             )
             connection.executemany(
                 _INSERT_PAYLOAD,

@@ -223,7 +223,7 @@ def test_a_full_disk_refuses_its_group_and_later_entries_are_taken(
     async def main() -> None:
         journal = Journal(tmp_path, on_broken=unexpected)
         with monkeypatch.context() as patch:
-            patch.setattr(os, "write", refusing)
+            patch.setattr(os, "pwrite", refusing)
             appends = [append(journal, make_entry(n)) for n in range(3)]
             results = await asyncio.gather(*appends, return_exceptions=True)
             assert [type(result) for result in results] == [JournalUnavailable] * 3

@@ -11,6 +11,7 @@ import pytest
 
 from registry.audit import segment
 from registry.audit.segment import (
+    PREPARED,
     Group,
     SegmentWriter,
     is_sealed,
@@ -152,6 +153,22 @@ def test_a_disk_without_room_for_a_new_segment_refuses_it_and_keeps_no_trace(
     assert kept == [Entry(b"still here", None)]
 
 
+def test_a_group_overwrites_zeros_that_were_there_before_it(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path)
+    lengths = set()
+    for number in range(100):
+        writer.append([make_entry(number)])
+        lengths.add(writer.path.stat().st_size)
+        content = writer.path.read_bytes()
+        assert not any(content[writer.size :])
+    assert len(lengths) == 1
+    writer.append([Entry(bytes(PREPARED), None)])
+    assert writer.path.stat().st_size > writer.size
+    assert len(read_entries(writer.path)) == 101
+    writer.close()
+    assert writer.path.stat().st_size == writer.size
+
+
 def test_a_missing_folder_is_a_refusal_that_names_no_path(tmp_path: Path) -> None:
     with pytest.raises(JournalUnavailable) as caught:
         SegmentWriter(tmp_path / "nowhere")
@@ -159,8 +176,8 @@ def test_a_missing_folder_is_a_refusal_that_names_no_path(tmp_path: Path) -> Non
 
 
 def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, bytes(data[:7])))
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: write(fd, bytes(data[:999]), at))
     entries = [make_entry(n) for n in range(3)]
     writer = SegmentWriter(tmp_path)
     writer.append(entries)
@@ -194,7 +211,7 @@ def test_a_refusal_that_cannot_be_taken_back_breaks_the_writer(
 ) -> None:
     writer = SegmentWriter(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", failing)
+        patch.setattr(os, "pwrite", failing)
         patch.setattr(os, "ftruncate", failing)
         with pytest.raises(JournalBroken):
             writer.append([make_entry(1)])

@@ -1,0 +1,66 @@
+"""A leaf from a form has the bytes that the encoder would have written."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.leaves import AnswerLeaves, Blanks
+from registry.entry import encode_record
+from registry.records import AuditRecord, Kind, Lane, Outcome
+from registry.session import runtime_id
+
+NUMBERS = st.integers(0, 2**40)
+HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
+LEAVES = AnswerLeaves(model="flights-2.1", version=7, digest="sha256:ab", manifest="sha256:cd")
+
+
+@given(
+    lane=st.sampled_from(Lane),
+    source=st.sampled_from([None, "127.0.0.1", "fe80::1%eth0"]),
+    request_id=st.none() | st.text(max_size=30),
+    numbers=st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
+    commitments=st.tuples(HEX, HEX),
+)
+def test_a_leaf_from_a_form_is_the_encoded_record(
+    lane: Lane,
+    source: str | None,
+    request_id: str | None,
+    numbers: tuple[int, int, int, int, int],
+    commitments: tuple[str, str],
+) -> None:
+    time_ns, rows, batch, batch_row, latency_us = numbers
+    record = AuditRecord(
+        id="01a20f94-bc2f-7e70-80fa-928be823b14d",
+        kind=Kind.INFERENCE,
+        time=str(time_ns),
+        outcome=Outcome.ANSWERED,
+        principal="key-0123456789ab",
+        source=source,
+        request_id=request_id,
+        model="flights-2.1",
+        version=7,
+        digest="sha256:ab",
+        manifest="sha256:cd",
+        runtime=runtime_id(),
+        lane=lane,
+        rows=rows,
+        batch=batch,
+        batch_row=batch_row,
+        latency_us=latency_us,
+        input=commitments[0],
+        output=commitments[1],
+    )
+    blanks = Blanks(
+        record.id, time_ns, request_id, rows, batch, batch_row, latency_us, *commitments
+    )
+
+    assert LEAVES.write(lane, "key-0123456789ab", source, blanks) == encode_record(record)
+
+
+def test_forms_do_not_grow_without_bound() -> None:
+    leaves = AnswerLeaves(model="m", version=1, digest="sha256:ab", manifest="sha256:cd")
+    blanks = Blanks("id", 1, None, 1, 1, 0, 1, "a", "b")
+
+    for number in range(3000):
+        leaves.write(Lane.CHAMPION, "key", f"10.0.{number // 256}.{number % 256}", blanks)
+
+    assert len(leaves._forms) <= 1024
