@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test check format bench swap torture conformance kserve clean
+.PHONY: demo test check format bench swap torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -31,10 +31,13 @@ swap: .venv/demo.stamp
 torture: .venv/dev.stamp
 	$(BIN)/python -m pytest -m torture --no-cov $(ARGS)
 
-conformance: kserve
+conformance: operators kserve
 
 kserve: .venv/dev.stamp .venv-kserve/client.stamp
 	$(BIN)/python -m pytest -m conformance --no-cov -rP tests/conformance/test_kserve.py $(ARGS)
+
+operators: .venv/dev.stamp
+	$(BIN)/python -m tests.conformance.operators $(ARGS)
 
 clean:
 	rm -rf .venv .venv-fastapi .venv-kserve

@@ -144,6 +144,7 @@ class Loader:
             artifact=self._registry.artifacts.read(version.artifact),
             signature=manifest.signature,
             watchdog=self._watchdog,
+            sample=manifest.sample,
         )
         return ServedVersion(
             model=version.model,

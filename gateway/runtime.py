@@ -5,20 +5,19 @@ Short runs happen on the event loop, since a thread costs more than they do; lon
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from gateway.errors import InputNotAccepted, RunFailed, RunTimeout
-from registry.admission.inspector import smallest_input
-from registry.records import Signature, TensorSpec
+from registry.admission.samples import given_sample, made_samples, various
+from registry.records import SampleTensor, Signature, TensorSpec
 from registry.session import InvalidArgument, RunOptions, open_session
-from registry.tensors import FLOATS, NUMPY_TYPES, Datatype, Tensor, encode_tensors
+from registry.tensors import Tensor, encode_tensors
 
 INLINE_LIMIT_US = 100.0
 _SAMPLE_ROWS = 64
 _TEST_ROWS = 16
-_TEST_SEED = 16
 _SAMPLES = 5
 _SMOOTHING = 8
 
@@ -71,6 +70,7 @@ class Runner:
         artifact: bytes,
         signature: Signature,
         watchdog: Watchdog,
+        sample: Sequence[SampleTensor] = (),
     ) -> None:
         """Load and warm the artifact. Raises Rejected, RunFailed and RunTimeout."""
         self._model, self._version = model, version
@@ -79,7 +79,7 @@ class Runner:
         self._watchdog = watchdog
         self._excess_us = self._fixed_us = self._row_us = 0.0
         self._is_bounded = not may_loop(artifact)
-        self._warm(signature)
+        self._warm(signature, sample)
         self.is_batchable = self._is_bounded and self._rows_are_independent(signature)
 
     def is_short(self, rows: int) -> bool:
@@ -113,10 +113,19 @@ class Runner:
             self._excess_us += (surprise_us - self._excess_us) / _SMOOTHING
         return values
 
-    def _warm(self, signature: Signature) -> None:
-        """Time the smallest input and, where rows are free, more of it."""
-        inputs = {spec.name: smallest_input(spec) for spec in signature.inputs}
-        self._fixed_us = self._sample(inputs, 1)
+    def _warm(self, signature: Signature, sample: Sequence[SampleTensor]) -> None:
+        """Time the first inputs that the model accepts and, where rows are free, more of them."""
+        candidates = [given_sample(signature, sample)] if sample else made_samples(signature)
+        for inputs in candidates:
+            try:
+                self._fixed_us = self._sample(inputs, 1)
+                break
+            except (InputNotAccepted, RunFailed):
+                continue
+        else:
+            # Nobody knows what a run takes, so none may hold up the event loop.
+            self._is_bounded = False
+            return
         if not all(spec.shape and spec.shape[0] < 0 for spec in signature.inputs):
             return
         many = {name: tensor.repeat(_SAMPLE_ROWS, axis=0) for name, tensor in inputs.items()}
@@ -138,13 +147,13 @@ class Runner:
     def _rows_are_independent(self, signature: Signature) -> bool:
         """Test that rows get the same bits alone, in pairs and all together.
 
-        Only versions whose inputs have a free first dimension and no other, and whose outputs
-        follow it, can pass.
+        Only versions whose inputs have a free first dimension and no other, the same for all of
+        them, and whose outputs follow it, can pass.
         """
-        if not all(_has_only_free_rows(spec.shape) for spec in signature.inputs):
+        if not all(map(_has_only_free_rows, signature.inputs)) or not _share_rows(signature):
             return False
         rows = _TEST_ROWS
-        inputs = {spec.name: random_input(spec, rows) for spec in signature.inputs}
+        inputs = {spec.name: various(spec, (rows, *spec.shape[1:])) for spec in signature.inputs}
         try:
             answers = [self._answer_in_parts(inputs, size) for size in (rows, 2, 1)]
         except (InputNotAccepted, RunFailed):
@@ -165,17 +174,18 @@ class Runner:
         return [encode_tensors({"": value}) for value in joined]
 
 
-def _has_only_free_rows(shape: tuple[int, ...]) -> bool:
-    return bool(shape) and shape[0] < 0 and all(size >= 0 for size in shape[1:])
+def _has_only_free_rows(spec: TensorSpec) -> bool:
+    return (
+        spec.shape[:1] == (-1,)
+        and not spec.is_unranked
+        and all(size >= 0 for size in spec.shape[1:])
+    )
 
 
-def random_input(spec: TensorSpec, rows: int) -> Tensor:
-    """Make rows of various values, the same each time: numbers, small integers, texts."""
-    random = np.random.default_rng(_TEST_SEED)
-    shape = (rows, *spec.shape[1:])
-    if spec.datatype is Datatype.BYTES:
-        return random.choice(np.array(["", "a", "text"], object), shape)
-    numpy_type = NUMPY_TYPES[spec.datatype]
-    if spec.datatype in FLOATS:
-        return random.normal(0.0, 100.0, shape).astype(numpy_type)
-    return random.integers(0, 2, shape).astype(numpy_type)
+def _share_rows(signature: Signature) -> bool:
+    """Say whether every request has as many rows in each input: else nobody knows whose are whose.
+
+    The sum of the rows of several requests may agree where those of each do not.
+    """
+    rows = {(spec.name, 0) for spec in signature.inputs}
+    return len(rows) == 1 or any(rows.issubset(places) for places in signature.shared.values())

@@ -17,7 +17,7 @@ from registry.console import (
 from registry.errors import Rejected, clip
 from registry.integrity import inspect_versions
 from registry.names import check_model_name, check_reason
-from registry.records import CHAMPION, AliasChange, Contract, Draft
+from registry.records import CHAMPION, AliasChange, Contract, Draft, SampleTensor
 from registry.registry import Registry
 from registry.show import print_origin, print_summary
 from registry.times import as_utc
@@ -47,6 +47,9 @@ def main() -> None:
     "--reference", type=_FILE, help="Training data (.csv, .parquet, .npz): reference and contract."
 )
 @click.option("--contract", type=_FILE, help="Rules as JSON, in place of those of the reference.")
+@click.option(
+    "--sample", type=_FILE, help="An inference request as JSON, on which the model must run."
+)
 @click.option("--description", default="", help="What this version is.")
 @click.option("--promote", is_flag=True, help="Make it the champion at once.")
 @click.option("--reason", help="Why it is promoted; it is recorded.")
@@ -56,6 +59,7 @@ def publish(  # noqa: PLR0917 - click passes them by name
     name: str,
     reference: Path | None,
     contract: Path | None,
+    sample: Path | None,
     description: str,
     promote: bool,
     reason: str | None,
@@ -70,6 +74,8 @@ def publish(  # noqa: PLR0917 - click passes them by name
     artifact, draft = _read_draft(model_file, reference, description)
     if contract is not None:
         draft = msgspec.structs.replace(draft, contract=_read_contract(contract))
+    if sample is not None:
+        draft = msgspec.structs.replace(draft, sample=_read_sample(sample))
     registry = open_registry(data_dir, create=True)
     version = registry.publish(name, artifact, draft, local_author())
     if reason is not None:
@@ -243,6 +249,18 @@ def _read_contract(path: Path) -> Contract:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"{path.name!r} is no contract: {clip(str(error), 200)}"
         raise Rejected("contract", message) from error
+
+
+class _Request(msgspec.Struct):
+    inputs: tuple[SampleTensor, ...]
+
+
+def _read_sample(path: Path) -> tuple[SampleTensor, ...]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Request).inputs
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        message = f"{path.name!r} is no inference request: {clip(str(error), 200)}"
+        raise Rejected("sample", message) from error
 
 
 if __name__ == "__main__":

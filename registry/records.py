@@ -5,6 +5,7 @@ Unknown fields are refused wherever one of these is read from a file or a reques
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -21,19 +22,31 @@ RESERVED_MODEL_NAMES = frozenset({"stats"})
 Scalar = str | int | float | bool | None
 
 
-class TensorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One input or output: its name, element type and shape, where -1 is a variable dimension."""
+class TensorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One input or output: its name, element type and shape, where -1 is a variable dimension.
+
+    Where the file names no shape `is_unranked` holds: any number of dimensions will do, and `shape`
+    is one of them, variable.
+    """
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
+    is_unranked: bool = False
 
 
-class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names, datatypes and shapes of the inputs and outputs of a version."""
+class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Names, datatypes and shapes of the inputs and outputs of a version.
+
+    `shared` has the variable dimensions that must agree, by the name that the file gives them: each
+    place is an input and the position of the dimension. `labels` has the names of the classes, for
+    outputs that have a column for each.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    shared: dict[str, tuple[tuple[str, int], ...]] = {}
+    labels: dict[str, tuple[str, ...]] = {}
 
 
 class Action(StrEnum):
@@ -150,26 +163,49 @@ class Parity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     labels_equal: float
 
 
+class SampleTensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One input of a sample, as the protocol's JSON form has it: data flat and row-major."""
+
+    name: str
+    shape: tuple[int, ...]
+    datatype: Datatype
+    data: tuple[Any, ...]
+
+
 class Certificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What admission found when it ran the artifact: its runtime and the time of one run."""
+    """What admission found when it ran the artifact: its runtime and the time of one run.
+
+    `run_ms` is None where the model ran on nothing that was tried: it may need values that only
+    its publisher knows. `is_deterministic` is False where the same input gets other answers, None
+    where nobody can say.
+    """
 
     runtime: str
     load_ms: float
-    run_ms: float
+    run_ms: float | None
+    is_deterministic: bool | None = None
 
 
 class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a publisher says of a file: everything of a manifest that admission does not find."""
+    """What a publisher says of a file: everything of a manifest that admission does not find.
+
+    `sample` is an input that the model must run on, and that it is warmed with.
+    """
 
     contract: Contract = Contract()
     reference: Reference | None = None
     lineage: Lineage = Lineage()
     description: str = ""
     parity: Parity | None = None
+    sample: tuple[SampleTensor, ...] = ()
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything a version keeps beside its artifact; immutable, stored by its digest."""
+    """Everything a version keeps beside its artifact; immutable, stored by its digest.
+
+    `original` is the digest of the file as it was published, where the artifact is another: an
+    output that was a ZipMap is served as its tensor.
+    """
 
     artifact: str
     signature: Signature
@@ -179,6 +215,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     description: str
     parity: Parity | None
     certificate: Certificate
+    sample: tuple[SampleTensor, ...] = ()
+    original: str | None = None
 
 
 class VersionState(StrEnum):

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from registry import lifecycle
 from registry.admission.admit import admit
-from registry.artifacts import Artifacts
+from registry.artifacts import Artifacts, digest_of
 from registry.entry import new_record_id
 from registry.errors import (
     AliasNotFound,
@@ -74,17 +74,20 @@ class Registry:
         Raises Rejected with the check that the file or its contract failed, and InvalidRequest.
         """
         check_model_name(model)
-        signature, certificate = admit(artifact)
-        check_rules(signature, draft.contract)
+        admission = admit(artifact, draft.sample)
+        check_rules(admission.signature, draft.contract)
+        is_changed = admission.artifact is not artifact
         manifest = Manifest(
-            artifact=self.artifacts.put(artifact),
-            signature=signature,
+            artifact=self.artifacts.put(admission.artifact),
+            signature=admission.signature,
             contract=draft.contract,
             reference=draft.reference,
             lineage=draft.lineage,
             description=draft.description,
             parity=draft.parity,
-            certificate=certificate,
+            certificate=admission.certificate,
+            sample=draft.sample,
+            original=digest_of(artifact) if is_changed else None,
         )
         manifest_digest = self.artifacts.put(_write_manifest(manifest))
         with self.store.write() as tx:

@@ -21,7 +21,7 @@ import onnxruntime as ort
 from onnxruntime import InferenceSession, RunOptions
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-from registry.errors import Rejected
+from registry.errors import Rejected, clip
 from registry.records import Signature, TensorSpec
 from registry.tensors import NUMPY_TYPES, ONNX_TYPES, Datatype, Tensor
 
@@ -37,6 +37,7 @@ __all__ = [
 
 _FATAL_ONLY = 4
 _BFLOAT16, _STRING = "tensor(bfloat16)", "tensor(string)"
+_LONGEST_NAME = 1024
 _NUMPY_BFLOAT16 = NUMPY_TYPES[Datatype.BF16]
 _ONNX_BFLOAT16 = 16  # its number among ONNX's element types
 _BITS = np.dtype(np.uint16)
@@ -102,29 +103,32 @@ def open_session(artifact: bytes) -> Session:
     return BFloat16Session(session) if _BFLOAT16 in types else session
 
 
-def read_signature(session: Session) -> Signature:
+def read_signature(session: Session, unranked: frozenset[str] = frozenset()) -> Signature:
     """Read names, datatypes and shapes; a dimension without a fixed size becomes -1.
 
-    Raises Rejected for an input or output that is no tensor of a datatype of the protocol.
+    `unranked` names the inputs and outputs whose shape the file leaves out: onnxruntime tells them
+    from scalars no more. Raises Rejected for an input or output that is no tensor of a datatype of
+    the protocol.
     """
     return Signature(
-        inputs=tuple(_spec("input", node) for node in session.get_inputs()),
-        outputs=tuple(_spec("output", node) for node in session.get_outputs()),
+        inputs=tuple(_spec("input", node, unranked) for node in session.get_inputs()),
+        outputs=tuple(_spec("output", node, unranked) for node in session.get_outputs()),
+        shared=_shared_dimensions(session.get_inputs()),
     )
 
 
-def _spec(role: str, node: ort.NodeArg) -> TensorSpec:
+def _spec(role: str, node: ort.NodeArg, unranked: frozenset[str]) -> TensorSpec:
+    if len(node.name.encode()) > _LONGEST_NAME:
+        raise Rejected("signature", f"The name of an {role} is longer than {_LONGEST_NAME} bytes.")
     datatype = ONNX_TYPES.get(node.type)
     if datatype is None:
-        remedy = (
-            " Convert with the option zipmap=False to get a tensor."
-            if node.type.startswith("seq(map(")
-            else ""
-        )
         raise Rejected(
             "signature",
-            f"The {role} {node.name!r} is a {node.type}, which the protocol cannot carry.{remedy}",
+            f"The {role} {clip(node.name)!r} is of the type {clip(node.type)}, which the protocol "
+            f"cannot carry; {_remedy(node.type)}.",
         )
+    if node.name in unranked:
+        return TensorSpec(name=node.name, datatype=datatype, shape=(-1,), is_unranked=True)
     shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
     return TensorSpec(name=node.name, datatype=datatype, shape=shape)
 
@@ -133,10 +137,31 @@ def _types(nodes: Sequence[ort.NodeArg]) -> set[str]:
     return {node.type for node in nodes}
 
 
+def _remedy(onnx_type: str) -> str:
+    if onnx_type.startswith("seq(map("):
+        return "convert with the option zipmap=False to get a tensor instead"
+    if onnx_type.startswith("seq("):
+        return (
+            "make it a tensor instead, by ConcatFromSequence, or an input or output of its own each"
+        )
+    if onnx_type.startswith("tensor("):
+        return "add a Cast to a type that the protocol has, such as UINT8 or FP16"
+    return "make it a tensor instead"
+
+
+def _shared_dimensions(inputs: Sequence[ort.NodeArg]) -> dict[str, tuple[tuple[str, int], ...]]:
+    places: dict[str, list[tuple[str, int]]] = {}
+    for node in inputs:
+        for position, size in enumerate(node.shape):
+            if isinstance(size, str) and size:
+                places.setdefault(size, []).append((node.name, position))
+    return {name: tuple(found) for name, found in places.items() if len(found) > 1}
+
+
 def _to_value(tensor: Tensor) -> ort.OrtValue:
     if tensor.dtype != _NUMPY_BFLOAT16:
         return ort.OrtValue.ortvalue_from_numpy(tensor)
-    bits = np.ascontiguousarray(tensor).view(_BITS)
+    bits = np.asarray(tensor, order="C").view(_BITS)
     return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, _ONNX_BFLOAT16)
 
 

@@ -8,6 +8,7 @@ import click
 from registry.console import print_table, printable
 from registry.records import (
     Categorical,
+    Certificate,
     Feature,
     Lineage,
     Manifest,
@@ -23,7 +24,7 @@ _MOST_NAMED = 5
 
 def print_summary(version: Version, manifest: Manifest, aliases: Iterable[str] = ()) -> None:
     """Print what a version is and demands: digest, signature, contract, certificate."""
-    certificate, parity = manifest.certificate, manifest.parity
+    parity = manifest.parity
     _print_facts(
         {
             "version": f"{version.model} {version.number}, {version.state}",
@@ -33,8 +34,8 @@ def print_summary(version: Version, manifest: Manifest, aliases: Iterable[str] =
             "created": version.created,
             "digest": version.artifact,
             "manifest": version.manifest,
-            "certificate": f"loads in {certificate.load_ms:.1f} ms, "
-            f"runs in {certificate.run_ms:.1f} ms on {certificate.runtime}",
+            "original": manifest.original,
+            "certificate": _certificate(manifest.certificate),
             "parity": ""
             if parity is None
             else f"differs by {parity.largest_difference:.2g} at most (tolerance "
@@ -59,6 +60,16 @@ def print_summary(version: Version, manifest: Manifest, aliases: Iterable[str] =
         ),
         "Contract",
     )
+
+
+def _certificate(certificate: Certificate) -> str:
+    runs = (
+        "runs on no input that was tried (give one with --sample)"
+        if certificate.run_ms is None
+        else f"runs in {certificate.run_ms:.1f} ms"
+    )
+    repeats = ", not deterministic" if certificate.is_deterministic is False else ""
+    return f"loads in {certificate.load_ms:.1f} ms, {runs} on {certificate.runtime}{repeats}"
 
 
 def print_origin(manifest: Manifest) -> None:

@@ -65,10 +65,12 @@ def make_model(
     return content
 
 
-def identity_model(datatype: str = "FP32", shape: Sequence[Any] = ("n", 3)) -> bytes:
+def identity_model(
+    datatype: str = "FP32", shape: Sequence[Any] = ("n", 3), name: str = "x"
+) -> bytes:
     """Answer the input `x` with the same tensor `y`."""
-    node = helper.make_node("Identity", ["x"], ["y"])
-    return make_model([node], [("x", datatype, shape)], [("y", datatype, shape)])
+    node = helper.make_node("Identity", [name], ["y"])
+    return make_model([node], [(name, datatype, shape)], [("y", datatype, shape)])
 
 
 def linear_model(weight: float = 1.0, columns: int = 3) -> bytes:

@@ -32,10 +32,8 @@ def accept_shape(declared: Any, spec: TensorSpec, tally: Tally) -> Shape | None:
 
     Nothing is allocated by then, and the number of elements is taken without wrapping.
     """
-    if type(declared) is list and len(declared) == len(spec.shape) <= MAX_RANK:
-        elements = _count_elements(declared, spec.shape)
-        if 0 <= elements <= _most_elements(spec):
-            return tuple(declared)
+    if type(declared) is list and _fits(declared, spec):
+        return tuple(declared)
     rule, expected = _shape_fault(declared, spec)
     tally.add(spec.name, rule, expected)
     return None
@@ -43,9 +41,7 @@ def accept_shape(declared: Any, spec: TensorSpec, tally: Tally) -> Shape | None:
 
 def has_shape(spec: TensorSpec, shape: Shape) -> bool:
     """Whether a signature accepts a shape that is made of integers alone."""
-    if len(shape) != len(spec.shape) or len(shape) > MAX_RANK:
-        return False
-    return 0 <= _count_elements(shape, spec.shape) <= _most_elements(spec)
+    return _fits(shape, spec)
 
 
 def is_shape(declared: Any) -> bool:
@@ -57,6 +53,17 @@ def is_shape(declared: Any) -> bool:
     if type(declared) is not list or len(declared) > MAX_RANK:
         return False
     return all(type(size) is int and 0 <= size <= _MAX_DIMENSION for size in declared)
+
+
+def _fits(declared: Sequence[Any], spec: TensorSpec) -> bool:
+    wanted = _wanted(spec, len(declared))
+    if len(declared) != len(wanted) or len(declared) > MAX_RANK:
+        return False
+    return 0 <= _count_elements(declared, wanted) <= _most_elements(spec)
+
+
+def _wanted(spec: TensorSpec, rank: int) -> Shape:
+    return (-1,) * rank if spec.is_unranked else spec.shape
 
 
 def _count_elements(declared: Sequence[Any], wanted: Shape) -> int:
@@ -82,6 +89,7 @@ def _shape_fault(declared: Any, spec: TensorSpec) -> tuple[str, str]:
         return "bad-shape", f"at most {MAX_RANK} whole numbers from 0 to {_MAX_DIMENSION}"
     if prod(declared) > MAX_ELEMENTS:
         return "shape-too-large", f"at most {MAX_ELEMENTS} elements"
-    if len(declared) != len(spec.shape) or _count_elements(declared, spec.shape) < 0:
+    wanted = _wanted(spec, len(declared))
+    if len(declared) != len(wanted) or _count_elements(declared, wanted) < 0:
         return "shape-not-accepted", f"shape {list(spec.shape)}"
     return "too-many-elements", f"at most {MAX_TEXTS} texts"

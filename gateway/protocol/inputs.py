@@ -37,8 +37,7 @@ def read_inputs(
             tensors[spec.name] = tensor
     for name in given:
         tally.add(name, "unexpected-input", "inputs of the model alone")
-    if len(tensors) > 1:
-        _compare_rows(tensors, signature, tally)
+    _compare_shared(tensors, signature, tally)
     return tally.refusal() if tally.total else tensors
 
 
@@ -117,12 +116,13 @@ def _read_input(
     return read_values(sent.data, spec, shape, tally)
 
 
-def _compare_rows(tensors: dict[str, Tensor], signature: Signature, tally: Tally) -> None:
-    """Count inputs whose number of rows is not the first one's, where all have variable rows."""
-    if any(spec.shape[:1] != (-1,) for spec in signature.inputs):
-        return
-    (first, tensor), *others = tensors.items()
-    rows = len(tensor)
-    for name, other in others:
-        if len(other) != rows:
-            tally.add(name, "shape-not-accepted", f"{rows} rows, as many as input {first!r} has")
+def _compare_shared(tensors: dict[str, Tensor], signature: Signature, tally: Tally) -> None:
+    """Count inputs that differ from the first one in a dimension that the signature says agrees."""
+    for places in signature.shared.values():
+        known = [place for place in places if place[0] in tensors]
+        for name, position in known[1:]:
+            first, at = known[0]
+            size = tensors[first].shape[at]
+            if tensors[name].shape[position] != size:
+                expected = f"{size} in dimension {position}, as dimension {at} of {first!r} has"
+                tally.add(name, "shape-not-accepted", expected)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from registry.records import Signature, TensorSpec
 from registry.tensors import Tensor
@@ -15,12 +16,14 @@ ONNX_PLATFORM = "onnx_onnxv1"
 class RequestedOutput(Struct, frozen=True):
     """An output to answer with, and its form: binary or JSON, whole or its best `classes`.
 
-    `classes` is 0 where the output is wanted whole.
+    `classes` is 0 where the output is wanted whole; `labels` are the names of the classes, where
+    the signature has them.
     """
 
     name: str
     is_binary: bool = False
     classes: int = 0
+    labels: tuple[str, ...] = ()
 
 
 class InferRequest(Struct, frozen=True, kw_only=True, gc=False):
@@ -75,11 +78,14 @@ def server_metadata(name: str, version: str, extensions: Sequence[str] = ()) -> 
 def model_metadata(
     name: str, versions: Sequence[int], signature: Signature, platform: str = ONNX_PLATFORM
 ) -> ModelMetadata:
-    """Describe a model as `GET /v2/models/{model}` answers it, versions as texts."""
+    """Describe a model as `GET /v2/models/{model}` answers it, versions as texts.
+
+    The protocol has no word for an input of any rank; it stands there as one variable dimension.
+    """
     return ModelMetadata(
         name=name,
         versions=tuple(str(version) for version in versions),
         platform=platform,
-        inputs=signature.inputs,
-        outputs=signature.outputs,
+        inputs=tuple(replace(spec, is_unranked=False) for spec in signature.inputs),
+        outputs=tuple(replace(spec, is_unranked=False) for spec in signature.outputs),
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.protocol.messages import Parameter, RequestedOutput
 from gateway.protocol.refusal import Refusal, refuse
@@ -46,10 +47,11 @@ def read_wishes(declared: Any) -> Wishes | Refusal:
 class OutputChoice:
     """Chooses outputs of one signature as requests name them."""
 
-    __slots__ = ("_all", "_known")
+    __slots__ = ("_all", "_known", "_labels")
 
     def __init__(self, signature: Signature) -> None:
         self._known = {spec.name: spec.datatype for spec in signature.outputs}
+        self._labels = signature.labels
         self._all = {
             is_binary: tuple(RequestedOutput(name, is_binary) for name in self._known)
             for is_binary in (False, True)
@@ -80,8 +82,12 @@ class OutputChoice:
             wanted = _read_output(name, output.get("parameters"), is_binary)
             if wanted is None or (wanted.classes and self._known[name] is Datatype.BYTES):
                 return None
-            chosen[name] = wanted
+            chosen[name] = self._with_labels(wanted)
         return tuple(chosen.values())
+
+    def _with_labels(self, wanted: RequestedOutput) -> RequestedOutput:
+        labels = self._labels.get(wanted.name, ()) if wanted.classes else ()
+        return replace(wanted, labels=labels) if labels else wanted
 
 
 def _read_output(name: str, declared: Any, is_binary: bool) -> RequestedOutput | None:

@@ -40,8 +40,8 @@ class RequestReader:
         self._outputs = OutputChoice(signature)
         self._specs = {spec.name: spec for spec in signature.inputs}
         self._makers = {spec.name: tensor_makers(spec) for spec in signature.inputs}
-        self._first = next((spec.name for spec in signature.inputs[:1] if spec.shape), None)
-        self._has_free_rows = all(spec.shape[:1] == (-1,) for spec in signature.inputs)
+        self._first = next((spec.name for spec in signature.inputs), None)
+        self._has_no_order = len(signature.inputs) == 1 and not signature.shared
 
     def decode(self, body: bytes, header_length: int | None = None) -> InferRequest | Refusal:
         """Read a body as a request that meets the signature, or say all that is wrong with it.
@@ -104,7 +104,7 @@ class RequestReader:
             parameters=wishes.parameters,
             tensors=tensors,
             outputs=outputs,
-            rows=1 if self._first is None else tensors[self._first].shape[0],
+            rows=1 if self._first is None else _rows(tensors[self._first]),
             priority=wishes.priority,
             timeout_us=wishes.timeout_us,
         )
@@ -130,7 +130,7 @@ class RequestReader:
             tensors[sent.name] = tensor
         if binary is not None and at != len(binary):
             return None
-        return tensors if len(inputs) == 1 else self._ordered(tensors)
+        return self._ordered(tensors)
 
     def _take_part(
         self, sent: TypedInput, binary: memoryview | None, at: int, size: Any
@@ -148,11 +148,14 @@ class RequestReader:
         return read_numbers(part, spec.datatype, sent.shape)
 
     def _ordered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor] | None:
-        """Bring several tensors into the signature's order; None if one lacks or rows differ."""
+        """Bring tensors into the signature's order; None if one lacks or shared sizes differ."""
+        if self._has_no_order:
+            return tensors
         if len(tensors) != len(self._specs):
             return None
-        if self._has_free_rows and len({len(tensor) for tensor in tensors.values()}) > 1:
-            return None
+        for places in self._signature.shared.values():
+            if len({tensors[name].shape[position] for name, position in places}) > 1:
+                return None
         return {name: tensors[name] for name in self._specs}
 
     def _read_raw(self, body: bytes) -> InferRequest | Refusal:
@@ -171,6 +174,10 @@ class RequestReader:
             return tally.refusal()
         outputs = self._outputs.all(is_binary=True)
         return self._request(None, NO_WISHES, outputs, {spec.name: tensor})
+
+
+def _rows(first: Tensor) -> int:
+    return first.shape[0] if first.ndim else 1
 
 
 def _raw_shape(signature: Signature, size: int) -> Shape | None:

@@ -58,7 +58,7 @@ def encode_response(
     for output in requested:
         tensor = outputs[output.name]
         if output.classes:
-            tensor = best_classes(tensor, output.classes)
+            tensor = best_classes(tensor, output.classes, output.labels)
         if output.is_binary:
             parts.append(element_bytes(tensor))
             size = {"binary_data_size": len(parts[-1])}

@@ -3,42 +3,64 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from registry.admission.inspector import Report
 from registry.errors import Rejected, StoreUnavailable
-from registry.records import Certificate, Signature
+from registry.records import Certificate, SampleTensor, Signature
 
 MAX_ARTIFACT_BYTES = 512 << 20
 TIMEOUT_S = 60.0
 _PROJECT = Path(__file__).parents[2]
 
 
-def admit(artifact: bytes, *, timeout_s: float = TIMEOUT_S) -> tuple[Signature, Certificate]:
-    """Find the signature and certificate of a file that may become a version.
+class Admission(Struct, frozen=True, kw_only=True):
+    """A file that may become a version: the artifact to serve, and what was found of it.
 
-    The file is loaded and run once on its smallest input, in a child process with limited memory
-    and time; whatever it does there, this process goes on. Raises Rejected with the failed check:
-    `size`, `load`, `signature`, `run` or `limits`. Raises StoreUnavailable where the system starts
-    no process.
+    The artifact is the file itself, but for outputs that are maps: see `zipmap`.
     """
-    if len(artifact) > MAX_ARTIFACT_BYTES:
+
+    artifact: bytes
+    signature: Signature
+    certificate: Certificate
+
+
+def admit(
+    content: bytes, sample: Sequence[SampleTensor] = (), *, timeout_s: float = TIMEOUT_S
+) -> Admission:
+    """Find the artifact, signature and certificate of a file that may become a version.
+
+    The file is loaded and run in a child process with limited memory and time; whatever it does
+    there, this process goes on. It runs on the sample that its publisher gives, or else on inputs
+    made from its signature; that it runs on none of those is no fault, and stands in the
+    certificate.
+
+    Raises Rejected with the failed check: `size`, `external`, `load`, `signature`, `sample`, `run`
+    (fails on the sample given) or `limits`. Raises StoreUnavailable where the system starts no
+    process.
+    """
+    if len(content) > MAX_ARTIFACT_BYTES:
         raise Rejected("size", f"The file is larger than {MAX_ARTIFACT_BYTES >> 20} MiB.")
-    report = _inspect(artifact, timeout_s)
+    line, _, changed = _inspect(content, sample, timeout_s).partition(b"\n")
+    report = msgspec.json.decode(line, type=Report)
     if report.signature is None or report.certificate is None:
         raise Rejected(report.failed_check or "load", report.message or "The file was refused.")
-    return report.signature, report.certificate
+    return Admission(
+        artifact=changed or content, signature=report.signature, certificate=report.certificate
+    )
 
 
-def _inspect(artifact: bytes, timeout_s: float) -> Report:
+def _inspect(content: bytes, sample: Sequence[SampleTensor], timeout_s: float) -> bytes:
     # An empty working folder: a file that names others by relative path finds none.
     with tempfile.TemporaryDirectory() as folder:
         try:
             child = subprocess.run(
                 [sys.executable, "-m", "registry.admission.inspector"],
-                input=artifact,
+                input=msgspec.json.encode(sample) + b"\n" + content,
                 capture_output=True,
                 cwd=folder,
                 env={"PYTHONPATH": str(_PROJECT), "ORT_DISABLE_TELEMETRY": "1", "HOME": folder},
@@ -53,4 +75,4 @@ def _inspect(artifact: bytes, timeout_s: float) -> Report:
         raise Rejected(
             "limits", "The model ended the process that inspected it, or needed too much of it."
         )
-    return msgspec.json.decode(child.stdout, type=Report)
+    return child.stdout

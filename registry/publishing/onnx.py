@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from registry.admission.graph import read_facts
+from registry.admission.zipmap import without_zipmap
 from registry.contract import derive_contract
 from registry.errors import Rejected
 from registry.publishing.lineage import collect_lineage
@@ -26,7 +28,8 @@ def draft_from_file(
         artifact = path.read_bytes()
     except OSError as error:
         raise Rejected("artifact", f"{path.name!r} cannot be read.") from error
-    signature = read_signature(open_session(artifact))
+    served, _ = without_zipmap(artifact)
+    signature = read_signature(open_session(served), read_facts(served).unranked)
     if reference_file is None:
         return artifact, Draft(description=description)
     columns = read_table(reference_file)

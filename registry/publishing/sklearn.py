@@ -107,6 +107,9 @@ def convert(
             )
             # Without a name it would draw a random one, and with it another digest each time.
             model = convert_sklearn(exact, name="pipeline", initial_types=types, options=options)
+        for value in model.graph.input:
+            # One name for all: every input has as many rows.
+            value.type.tensor_type.shape.dim[0].dim_param = "rows"
         # It lists them in the order of a set of texts, which is another in every process.
         model.opset_import.sort(key=lambda opset: opset.domain)
         artifact: bytes = model.SerializeToString()

@@ -7,15 +7,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from onnx import helper
 
 from registry.cli import main
 from registry.console import local_author, printable
 from registry.entry import decode_record
 from registry.records import AuditRecord, RecordFilter
-from tests.builders import linear_model, open_registry, two_input_model
+from tests.builders import linear_model, make_model, open_registry, two_input_model
 
 Run = Callable[..., Result]
 
@@ -161,6 +163,49 @@ def test_a_contract_that_is_none_is_refused_and_nothing_is_made(
     fail(run("publish", str(model_file), "--name", "flights", "--contract", str(contract)))
 
 
+def write_sample(tmp_path: Path, **changes: Any) -> str:
+    columns = {
+        "distance": ("FP32", [100.0]),
+        "carrier": ("BYTES", ["AA"]),
+    }
+    inputs = [
+        {"name": name, "datatype": datatype, "shape": [1, 1], "data": data} | changes
+        for name, (datatype, data) in columns.items()
+    ]
+    path = tmp_path / "sample.json"
+    path.write_text(json.dumps({"id": "a request as it is sent", "inputs": inputs}))
+    return str(path)
+
+
+def test_a_sample_is_kept_with_the_version(run: Run, model_file: Path, tmp_path: Path,
+                                           data_dir: Path) -> None:  # fmt: skip
+    sample = write_sample(tmp_path)
+    succeed(run("publish", str(model_file), "--name", "flights", "--sample", sample))
+    registry = open_registry(data_dir)
+    manifest = registry.manifest(registry.version("flights", 1))
+    assert [(tensor.name, tensor.data) for tensor in manifest.sample] == [
+        ("distance", (100.0,)), ("carrier", ("AA",)),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [{"shape": [2, 1]}, {"datatype": "FP31"}, {"data": 3}])
+def test_a_sample_that_does_not_fit_is_refused(
+    run: Run, model_file: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    sample = write_sample(tmp_path, **changes)
+    fail(run("publish", str(model_file), "--name", "flights", "--sample", sample))
+
+
+def test_a_version_that_ran_on_nothing_says_so(run: Run, tmp_path: Path) -> None:
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    sides = [("x", "FP32", (6,)), ("shape", "INT64", (2,))]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(make_model([node], sides, [("y", "FP32", ("n", "m"))]))
+    said = succeed(run("publish", str(path), "--name", "picky"))
+    assert "runs on no input that was tried" in said
+    assert "--sample" in said
+
+
 def test_publishing_and_promoting_is_one_command(
     run: Run, model_file: Path, data_dir: Path
 ) -> None:
@@ -188,7 +233,7 @@ def test_no_version_is_left_where_its_promotion_would_be_refused(
 
 def test_a_file_that_is_no_model_is_refused_in_one_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no model")
-    fail(run("publish", str(tmp_path / "model.onnx"), "--name", "flights"), "onnxruntime")
+    fail(run("publish", str(tmp_path / "model.onnx"), "--name", "flights"), "ONNX")
 
 
 def test_a_table_that_does_not_fit_is_refused_in_one_line(

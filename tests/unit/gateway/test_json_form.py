@@ -3,6 +3,7 @@
 import json
 import string
 import sys
+from math import prod
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.protocol.inputs import read_inputs
 from gateway.protocol.json_envelope import read_loose
@@ -450,11 +452,36 @@ def test_a_model_without_inputs_is_asked_without_inputs() -> None:
     assert refusal.code == "unexpected-input"
 
 
-def test_rows_of_all_inputs_are_equal_where_all_are_variable() -> None:
+def test_dimensions_that_share_a_name_must_agree() -> None:
     sent = body(member("a", "FP32", [2], [1, 2]), member("b", "FP32", [1], [1]))
-    refusal = refused(decode_request(sent, signature(spec("a", "FP32", -1), spec("b", "FP32", -1))))
+    free = signature(spec("a", "FP32", -1), spec("b", "FP32", -1))
+    refusal = refused(decode_request(sent, replace(free, shared={"n": (("a", 0), ("b", 0))})))
     assert [label(violation) for violation in refusal.violations] == ["shape-not-accepted b"]
-    accepted(decode_request(sent, signature(spec("a", "FP32", -1), spec("b", "FP32", 1))))
+    accepted(decode_request(sent, free))
+
+
+def test_dimensions_of_one_input_may_share_a_name() -> None:
+    square = replace(one("FP32", -1, -1), shared={"n": (("x", 0), ("x", 1))})
+    accepted(decode_request(raw("[1, 2, 3, 4]", "FP32", "[2, 2]"), square))
+    refusal = refused(decode_request(raw("[1, 2]", "FP32", "[1, 2]"), square))
+    assert "1 in dimension 1, as dimension 0 of 'x' has" in refusal.violations[0].expected
+
+
+@pytest.mark.parametrize("shape", [[], [2], [2, 1, 3], [0, 5]])
+def test_an_input_of_no_declared_shape_takes_any(shape: list[int]) -> None:
+    anyhow = Signature(
+        inputs=(replace(spec("x", "FP32", -1), is_unranked=True),), outputs=(spec("y", "FP32"),)
+    )
+    sent = body(member("x", "FP32", shape, [0] * prod(shape)))
+    assert accepted(decode_request(sent, anyhow)).tensors["x"].shape == tuple(shape)
+    refused(decode_request(body(member("x", "FP32", [2, -1], [0])), anyhow))
+
+
+def test_a_model_without_inputs_is_asked_for_nothing() -> None:
+    constant = Signature(inputs=(), outputs=(spec("y", "FP32"),))
+    request = accepted(decode_request(b'{"inputs": []}', constant))
+    assert (request.tensors, request.rows) == ({}, 1)
+    refused(decode_request(body(member("x", "FP32", [1], [0])), constant))
 
 
 def test_no_more_than_64_characters_of_the_caller_are_repeated() -> None:

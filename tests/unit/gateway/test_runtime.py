@@ -10,7 +10,9 @@ from onnx import TensorProto, helper
 from gateway.errors import InputNotAccepted, RunFailed, RunTimeout
 from gateway.runtime import INLINE_LIMIT_US, Runner, Watchdog, may_loop
 from registry.errors import Rejected
+from registry.records import SampleTensor
 from registry.session import BFloat16Session, RunOptions, open_session, read_signature
+from registry.tensors import Datatype
 from tests.builders import identity_model, linear_model, looping_model, make_model
 
 DEADLINE_S = 0.5
@@ -23,14 +25,65 @@ def watchdog() -> Iterator[Watchdog]:
     watchdog.close()
 
 
-def make_runner(artifact: bytes, watchdog: Watchdog) -> Runner:
+def make_runner(
+    artifact: bytes,
+    watchdog: Watchdog,
+    sample: tuple[SampleTensor, ...] = (),
+) -> Runner:
     return Runner(
         model="m",
         version=1,
         artifact=artifact,
         signature=read_signature(open_session(artifact)),
         watchdog=watchdog,
+        sample=sample,
     )
+
+
+def picky_model() -> bytes:
+    """Shape `x` [6] as `shape` [2] says; no made-up shape has six elements."""
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    inputs = [("x", "FP32", (6,)), ("shape", "INT64", (2,))]
+    return make_model([node], inputs, [("y", "FP32", ("n", "m"))])
+
+
+def test_a_model_that_accepts_no_made_up_input_is_never_short(
+    watchdog: Watchdog,
+) -> None:
+    runner = make_runner(picky_model(), watchdog)
+    tensors = {"x": np.arange(6, dtype=np.float32), "shape": np.array([2, 3])}
+
+    [answer] = runner.compute(tensors, 6)
+
+    assert answer.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert not runner.is_short(1)
+    assert not runner.is_batchable
+
+
+def test_a_model_is_warmed_with_the_sample_of_its_publisher(
+    watchdog: Watchdog,
+) -> None:
+    sample = (
+        SampleTensor(name="x", shape=(6,), datatype=Datatype.FP32, data=(0,) * 6),
+        SampleTensor(name="shape", shape=(2,), datatype=Datatype.INT64, data=(3, 2)),
+    )
+    runner = make_runner(picky_model(), watchdog, sample)
+
+    assert runner.predicted_us(6) > 0
+    assert runner.is_short(6)
+
+
+def test_inputs_that_may_differ_in_rows_are_not_batched(
+    watchdog: Watchdog,
+) -> None:
+    def artifact(rows_of_b: str) -> bytes:
+        nodes = [helper.make_node("Neg", [name], [f"{name}_out"]) for name in "ab"]
+        sides = [("a", "FP32", ("n", 1)), ("b", "FP32", (rows_of_b, 1))]
+        outputs = [(f"{name}_out", kind, shape) for name, kind, shape in sides]
+        return make_model(nodes, sides, outputs)
+
+    assert make_runner(artifact("n"), watchdog).is_batchable
+    assert not make_runner(artifact("m"), watchdog).is_batchable
 
 
 def test_a_run_answers_with_all_outputs(watchdog: Watchdog) -> None:

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from registry.admission import admit as admission
 from registry.admission.admit import admit
+from registry.admission.inspector import inspect
 from registry.errors import Rejected, StoreUnavailable
+from registry.records import SampleTensor
+from registry.session import open_session
 from registry.tensors import Datatype
 from tests.builders import (
     ONNX_ELEMENTS,
@@ -29,7 +33,9 @@ from tests.builders import (
 def write_model(nodes: list[Any], outputs: list[Any], *, opset: int = 18, **more: Any) -> bytes:
     """Write a model without asking the checker, which would refuse some of these."""
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])]
-    graph = helper.make_graph(nodes, "test", inputs, outputs, more.get("initializer", []))
+    graph = helper.make_graph(
+        nodes, "test", more.get("inputs", inputs), outputs, more.get("initializer", [])
+    )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
     opsets += [helper.make_opsetid(domain, 1) for domain in more.get("domains", ())]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
@@ -54,15 +60,44 @@ def external_model(location: str) -> bytes:
     )
 
 
-def zipmap_model() -> bytes:
-    """Answer with a sequence of maps, as scikit-learn's converter does unless told otherwise."""
-    node = helper.make_node(
-        "ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2]
+def branching_model() -> bytes:
+    """Keep weights in another file, and the node that has them in a branch that is never taken."""
+    tensor = TensorProto(name="", data_type=TensorProto.FLOAT, dims=[4])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    branches = {
+        f"{side}_branch": helper.make_graph(
+            [helper.make_node("Constant", [], [side], value=value)],
+            side,
+            [],
+            [helper.make_tensor_value_info(side, TensorProto.FLOAT, [4])],
+        )
+        for side, value in (
+            ("then", numpy_helper.from_array(np.ones(4, np.float32))),
+            ("else", tensor),
+        )
+    }
+    return write_model(
+        [helper.make_node("If", ["yes"], ["y"], **branches)],
+        [plain_output()],
+        initializer=[numpy_helper.from_array(np.bool_(1).reshape(()), "yes")],
     )
+
+
+def map_model() -> bytes:
+    """Take a map, as converters of scikit-learn's DictVectorizer do."""
+    node = helper.make_node("DictVectorizer", ["m"], ["y"], domain="ai.onnx.ml",
+                            string_vocabulary=["a"])  # fmt: skip
     of_map = helper.make_map_type_proto(
-        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+        TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
     )
-    output = helper.make_value_info("y", helper.make_sequence_type_proto(of_map))
+    return write_model([node], [plain_output()], inputs=[helper.make_value_info("m", of_map)])
+
+
+def optional_model() -> bytes:
+    node = helper.make_node("Optional", ["x"], ["y"])
+    of_tensor = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    output = helper.make_value_info("y", helper.make_optional_type_proto(of_tensor))
     return write_model([node], [output])
 
 
@@ -102,6 +137,18 @@ def endless_model() -> bytes:
     return make_model([node], [("x", "FP32", (1,))], [("y", "FP32", (1,))], constants)
 
 
+def sample(name: str, datatype: Datatype, data: list[Any]) -> tuple[SampleTensor, ...]:
+    tensor = SampleTensor(name=name, shape=(len(data),), datatype=datatype, data=tuple(data))
+    return (tensor,)
+
+
+def picking_model() -> bytes:
+    """Answer indices `i` [1] with an element of a table of three, and no others."""
+    node = helper.make_node("Gather", ["table", "i"], ["y"])
+    table = {"table": np.arange(3, dtype=np.float32)}
+    return make_model([node], [("i", "INT64", (1,))], [("y", "FP32", (1,))], table)
+
+
 def failing_model() -> bytes:
     """Reshape to a size that no input of three columns has."""
     node = helper.make_node("Reshape", ["x", "shape"], ["y"])
@@ -111,7 +158,8 @@ def failing_model() -> bytes:
 
 
 def test_a_model_is_admitted_with_its_signature_and_times() -> None:
-    signature, certificate = admit(two_input_model())
+    admission = admit(two_input_model())
+    signature, certificate = admission.signature, admission.certificate
     assert [(s.name, s.datatype, s.shape) for s in signature.inputs] == [
         ("distance", Datatype.FP32, (-1, 1)),
         ("carrier", Datatype.BYTES, (-1, 1)),
@@ -124,13 +172,91 @@ def test_a_model_is_admitted_with_its_signature_and_times() -> None:
 
 @pytest.mark.parametrize("datatype", ONNX_ELEMENTS)
 def test_every_datatype_is_admitted(datatype: str) -> None:
-    signature, _ = admit(identity_model(datatype, (2, "n")))
+    signature = admit(identity_model(datatype, (2, "n"))).signature
     assert signature.inputs[0].datatype == datatype
     assert signature.inputs[0].shape == (2, -1)
 
 
 def test_a_loop_that_ends_is_admitted() -> None:
     admit(looping_model())
+
+
+def test_a_model_that_runs_on_no_made_up_input_is_admitted_as_one() -> None:
+    certificate = admit(failing_model()).certificate
+    assert certificate.run_ms is None
+    assert certificate.is_deterministic is None
+
+
+def test_a_model_must_run_on_the_sample_that_comes_with_it() -> None:
+    fits, too_long = sample("i", Datatype.INT64, [2]), sample("i", Datatype.INT64, [7])
+    assert admit(picking_model(), fits).certificate.run_ms is not None
+    with pytest.raises(Rejected, match="the sample") as caught:
+        admit(picking_model(), too_long)
+    assert caught.value.check == "run"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        sample("j", Datatype.INT64, [2]),
+        sample("i", Datatype.INT32, [2]),
+        sample("i", Datatype.INT64, [2, 2]),
+        sample("i", Datatype.INT64, ["two"]),
+        sample("i", Datatype.INT64, [2**80]),
+        sample("i", Datatype.INT64, [2]) * 2,
+    ],
+    ids=["name", "datatype", "shape", "text", "range", "twice"],
+)
+def test_a_sample_must_fit_the_signature(given: tuple[SampleTensor, ...]) -> None:
+    with pytest.raises(Rejected) as caught:
+        admit(picking_model(), given)
+    assert caught.value.check == "sample"
+
+
+@pytest.mark.parametrize(
+    ("node", "is_deterministic"),
+    [
+        (helper.make_node("RandomNormalLike", ["x"], ["y"]), False),
+        (helper.make_node("RandomNormalLike", ["x"], ["y"], seed=1.0), False),
+        (helper.make_node("Bernoulli", ["x"], ["y"], seed=1.0), False),
+        (helper.make_node("Dropout", ["x", "", "yes"], ["y"]), False),
+        (helper.make_node("Dropout", ["x"], ["y"]), True),
+        (helper.make_node("Neg", ["x"], ["y"]), True),
+    ],
+    ids=["random", "seeded", "coin", "training", "dropout", "plain"],
+)
+def test_the_certificate_says_whether_the_same_input_gets_the_same_answer(
+    node: Any, is_deterministic: bool
+) -> None:
+    yes = numpy_helper.from_array(np.bool_(1).reshape(()), "yes")
+    model = write_model([node], [plain_output()], initializer=[yes])
+    certificate = admit(model).certificate
+    assert certificate.is_deterministic is is_deterministic
+
+
+def test_a_shape_that_the_file_leaves_out_is_no_scalar() -> None:
+    model = write_model([helper.make_node("Identity", ["x"], ["y"])], [plain_output()])
+    signature = admit(model).signature
+    (spec,) = signature.outputs
+    assert spec.is_unranked
+    assert spec.shape == (-1,)
+
+
+def test_dimensions_of_one_name_are_kept_as_shared() -> None:
+    signature = admit(two_input_model()).signature
+    assert signature.shared == {"n": (("distance", 0), ("carrier", 0))}
+    assert admit(identity_model(shape=("n", "m"))).signature.shared == {}
+
+
+def test_the_runtime_and_the_reader_agree_on_what_is_no_model() -> None:
+    random = np.random.default_rng(9)
+    whole = bytearray(looping_model())
+    for _ in range(40):
+        broken = bytearray(whole)
+        for place in random.integers(0, len(broken), 3):
+            broken[place] = random.integers(0, 256)
+        report = inspect(bytes(broken))
+        assert (report.signature is None) == (report.failed_check is not None)
 
 
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -148,15 +274,18 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
                                           [plain_output()], domains=["my.ops"]), "load"),
     "dangling input": (lambda: write_model([helper.make_node("Identity", ["z"], ["y"])],
                                            [plain_output()]), "load"),
-    "external absolute": (lambda: external_model("/etc/passwd"), "load"),
-    "external above": (lambda: external_model("../" * 20 + "etc/passwd"), "load"),
-    "external beside": (lambda: external_model("weights.bin"), "load"),
-    "external process": (lambda: external_model("/proc/self/environ"), "load"),
+    "external absolute": (lambda: external_model("/etc/passwd"), "external"),
+    "external above": (lambda: external_model("../" * 20 + "etc/passwd"), "external"),
+    "external beside": (lambda: external_model("weights.bin"), "external"),
+    "external in memory": (lambda: external_model("*/_ORT_MEM_ADDR_/*"), "external"),
+    "external in a branch": (branching_model, "external"),
+    "external process": (lambda: external_model("/proc/self/environ"), "external"),
     "sequence": (sequence_model, "signature"),
-    "map": (zipmap_model, "signature"),
-    "run fails": (failing_model, "run"),
-    "allocates 2^40": (lambda: allocating_model(2**40), "run"),
-    "allocates 2^62": (lambda: allocating_model(2**62), "run"),
+    "map": (map_model, "signature"),
+    "optional": (optional_model, "signature"),
+    "a name without end": (lambda: identity_model(name="x" * 2000), "signature"),
+    "allocates 2^40": (lambda: allocating_model(2**40), "limits"),
+    "allocates 2^62": (lambda: allocating_model(2**62), "limits"),
     "takes 2^40": (lambda: identity_model("FP32", (2**40,)), "limits"),
     "takes 2^80": (lambda: identity_model("FP32", (2**40, 2**40)), "limits"),
     "takes 2^36 texts": (lambda: identity_model("BYTES", (2**36,)), "limits"),
@@ -179,9 +308,10 @@ def test_a_bad_file_is_rejected_with_the_check_it_failed(
     assert [path.name for path in tmp_path.iterdir()] == ["weights.bin"]
 
 
-def test_the_refusal_of_a_map_says_how_to_convert() -> None:
-    with pytest.raises(Rejected, match="zipmap=False"):
-        admit(zipmap_model())
+@pytest.mark.parametrize("make", [sequence_model, map_model, optional_model])
+def test_a_refusal_of_what_is_no_tensor_says_what_to_do(make: Callable[[], bytes]) -> None:
+    with pytest.raises(Rejected, match="make it a tensor instead"):
+        admit(make())
 
 
 def test_a_file_over_the_limit_is_rejected_unread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +319,16 @@ def test_a_file_over_the_limit_is_rejected_unread(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Rejected) as caught:
         admit(linear_model())
     assert caught.value.check == "size"
+
+
+def test_the_runtimes_own_file_format_is_no_way_around_the_checks(tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "model.ort")
+    onnxruntime.InferenceSession(linear_model(), options, providers=["CPUExecutionProvider"])
+    content = (tmp_path / "model.ort").read_bytes()
+    open_session(content)
+    with pytest.raises(Rejected, match="no ONNX model"):
+        admit(content)
 
 
 def test_a_model_that_never_ends_is_ended() -> None:
