@@ -34,8 +34,11 @@ DTYPES = {
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def datatype_of(array: Array) -> str:
-    return "BYTES" if array.dtype.kind in "OUS" else _NAMES[array.dtype]
+def datatype_of(value: Any) -> str | None:
+    """Name the datatype of an array; None for what the protocol cannot carry."""
+    if not isinstance(value, np.ndarray):
+        return None
+    return "BYTES" if value.dtype.kind in "OUS" else _NAMES.get(value.dtype)
 
 
 def fits_json(array: Array) -> bool:

@@ -147,7 +147,7 @@ def ask(client: httpx.Client, model: str, inputs: Mapping[str, Array]) -> dict[s
         ("constant", {}, {"y": ROWS}),
         ("square", {"x": ROWS, "z": ROWS.T}, {"y": ROWS @ ROWS.T}),
         ("unranked", {"x": ROWS}, {"y": -ROWS}),
-        ("unranked", {"x": np.float32(3).reshape(())}, {"y": np.float32(-3).reshape(())}),
+        ("unranked", {"x": np.array(3, np.float32)}, {"y": np.array(-3, np.float32)}),
         ("unranked", {"x": np.zeros((2, 0, 5), np.float32)}, {"y": np.zeros((2, 0, 5))}),
         ("texts", {"x": np.array(["", "ü", "a\0b"], object)}, {"y": np.array(["", "ü", "a\0b"])}),
         ("texts", {"x": np.array([], object)}, {"y": np.array([])}),

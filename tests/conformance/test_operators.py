@@ -33,8 +33,18 @@ CHOSEN = {
     "no inputs": r"node/test_constant$",
     "comparisons": r"node/test_(and2d|equal_string|less_uint|bitwise_and_ui16|add_u?int|max_)",
 }
-_OF_EACH = 9
-_MORE = 40
+_OF_EACH = 6
+_OF_EACH_DATATYPE = 2
+_MORE = 20
+
+
+def given(case: Case) -> set[str]:
+    """Return the datatypes of the inputs that the protocol has."""
+    return set(filter(None, map(datatype_of, case.data[0].inputs)))
+
+
+def expected(case: Case) -> set[str]:
+    return set(filter(None, map(datatype_of, case.data[0].expected)))
 
 
 def choose_cases() -> list[Case]:
@@ -46,6 +56,10 @@ def choose_cases() -> list[Case]:
         found = [name for name in cases if re.match(pattern, name)]
         assert found, pattern
         chosen.update(random.sample(found, min(_OF_EACH, len(found))))
+    for role in (given, expected):
+        for datatype in Datatype:
+            found = [name for name, case in cases.items() if datatype in role(case)]
+            chosen.update(random.sample(found, _OF_EACH_DATATYPE))
     chosen.update(random.sample(sorted(cases), _MORE))
     return [cases[name] for name in sorted(chosen)]
 
@@ -73,16 +87,16 @@ def test_every_model_is_answered_rightly_or_refused_for_a_reason(results: Result
 
 def test_every_datatype_is_answered_in_its_binary_form(results: Results) -> None:
     answered = of(results, Outcome.PASSED, Outcome.PASSED_AS_RUNTIME)
-    given = {datatype_of(array) for case in answered for array in case.data[0].inputs}
-    returned = {datatype_of(array) for case in answered for array in case.data[0].expected}
-    assert given == returned == {datatype.value for datatype in Datatype}
+    every = {datatype.value for datatype in Datatype}
+    assert set().union(*map(given, answered)) == every
+    assert set().union(*map(expected, answered)) == every
 
 
 def test_scalars_and_tensors_without_elements_are_answered(results: Results) -> None:
     answered = of(results, Outcome.PASSED, Outcome.PASSED_AS_RUNTIME)
-    given = [array for case in answered for array in case.data[0].inputs]
-    assert any(array.ndim == 0 for array in given)
-    assert any(array.size == 0 for array in given)
+    inputs = [array for case in answered for array in case.data[0].inputs]
+    assert any(array.ndim == 0 for array in inputs)
+    assert any(array.size == 0 for array in inputs)
 
 
 def test_what_is_no_tensor_of_the_protocol_is_refused_with_the_remedy(results: Results) -> None:

@@ -477,13 +477,6 @@ def test_an_input_of_no_declared_shape_takes_any(shape: list[int]) -> None:
     refused(decode_request(body(member("x", "FP32", [2, -1], [0])), anyhow))
 
 
-def test_a_model_without_inputs_is_asked_for_nothing() -> None:
-    constant = Signature(inputs=(), outputs=(spec("y", "FP32"),))
-    request = accepted(decode_request(b'{"inputs": []}', constant))
-    assert (request.tensors, request.rows) == ({}, 1)
-    refused(decode_request(body(member("x", "FP32", [1], [0])), constant))
-
-
 def test_no_more_than_64_characters_of_the_caller_are_repeated() -> None:
     name = "secret" * 1000
     sent = body(member("x", "FP32", [1], [1]), member(name, "FP32", [1], [1]))
