@@ -7,7 +7,7 @@ ARGS ?=
 PEERS := fastapi kserve mlserver litserve bentoml cpp
 CXX ?= g++
 
-.PHONY: demo test check format bench bench-peers swap torture conformance kserve operators clean
+.PHONY: demo test check format bench bench-peers bench-gate swap torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -32,6 +32,9 @@ bench: .venv/demo.stamp .venv-peer-fastapi/peer.stamp
 # One peer that cannot be installed keeps no other from being so; the benchmark names it.
 bench-peers:
 	-$(MAKE) --keep-going $(PEERS:%=.venv-peer-%/peer.stamp)
+
+bench-gate: .venv/demo.stamp
+	$(BIN)/python -m loadtests.gate $(ARGS)
 
 swap: .venv/demo.stamp
 	$(BIN)/python -m loadtests.swap $(ARGS)
