@@ -7,7 +7,8 @@ ARGS ?=
 PEERS := fastapi kserve mlserver litserve bentoml cpp
 CXX ?= g++
 
-.PHONY: demo test check format bench bench-peers bench-gate profile swap torture conformance kserve operators clean
+.PHONY: demo test check format bench bench-peers bench-gate bench-docs profile
+.PHONY: swap torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -35,6 +36,9 @@ bench-peers:
 
 bench-gate: .venv/demo.stamp
 	$(BIN)/python -m loadtests.gate $(ARGS)
+
+bench-docs: .venv/demo.stamp
+	$(BIN)/python -m loadtests.docs
 
 profile: .venv/demo.stamp .venv-peer-py-spy/peer.stamp
 	$(BIN)/python -m loadtests.profile $(ARGS)
