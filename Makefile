@@ -3,7 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test check format bench swap torture conformance kserve operators clean
+# Peers of the benchmark, each in an environment of its own. C++ needs g++, Boost and nlohmann-json.
+PEERS := fastapi kserve mlserver litserve bentoml cpp
+CXX ?= g++
+
+.PHONY: demo test check format bench bench-peers bench-gate bench-docs profile
+.PHONY: swap torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -22,8 +27,21 @@ format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/demo.stamp .venv-fastapi/peer.stamp
+bench: .venv/demo.stamp .venv-peer-fastapi/peer.stamp
 	$(BIN)/python -m loadtests.bench $(ARGS)
+
+# One peer that cannot be installed keeps no other from being so; the benchmark names it.
+bench-peers:
+	-$(MAKE) --keep-going $(PEERS:%=.venv-peer-%/peer.stamp)
+
+bench-gate: .venv/demo.stamp
+	$(BIN)/python -m loadtests.gate $(ARGS)
+
+bench-docs: .venv/demo.stamp
+	$(BIN)/python -m loadtests.docs
+
+profile: .venv/demo.stamp .venv-peer-py-spy/peer.stamp
+	$(BIN)/python -m loadtests.profile $(ARGS)
 
 swap: .venv/demo.stamp
 	$(BIN)/python -m loadtests.swap $(ARGS)
@@ -33,14 +51,14 @@ torture: .venv/dev.stamp
 
 conformance: operators kserve
 
-kserve: .venv/dev.stamp .venv-kserve/client.stamp
+kserve: .venv/dev.stamp .venv-peer-kserve/peer.stamp
 	$(BIN)/python -m pytest -m conformance --no-cov -rP tests/conformance/test_kserve.py $(ARGS)
 
 operators: .venv/dev.stamp
 	$(BIN)/python -m tests.conformance.operators $(ARGS)
 
 clean:
-	rm -rf .venv .venv-fastapi .venv-kserve
+	rm -rf .venv .venv-peer-*
 
 # The lock files carry hashes and are whole, so what is installed is what was tested: with --no-deps,
 # no release that is newer than the lock is even looked at.
@@ -50,13 +68,12 @@ clean:
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
-# KServe's client needs Kubernetes, pandas, gRPC and FastAPI, so it has an environment of its own.
-.venv-kserve/client.stamp: requirements/kserve.txt
-	$(PYTHON) -m venv .venv-kserve
-	.venv-kserve/bin/pip install --quiet --no-deps --require-hashes -r requirements/kserve.txt
+.venv-peer-cpp/peer.stamp: $(wildcard loadtests/peers/cpp_server/*)
+	mkdir -p $(@D)
+	$(CXX) -O2 -std=c++17 -Wall -Wextra -pthread -o $(@D)/server loadtests/peers/cpp_server/server.cpp -ldl
 	touch $@
 
-.venv-fastapi/peer.stamp: requirements/fastapi.txt
-	$(PYTHON) -m venv .venv-fastapi
-	.venv-fastapi/bin/pip install --quiet --no-deps --require-hashes -r requirements/fastapi.txt
+.venv-peer-%/peer.stamp: requirements/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --no-deps --require-hashes -r requirements/$*.txt
 	touch $@

@@ -1,272 +1,189 @@
-"""`make bench`: one core of the gateway, everything on, beside a hand-written FastAPI app.
+"""`make bench`: what one core of the gateway answers, beside peers that do none of what it does.
 
-Both serve the same model and the same request. The server, with every process it has, is held to
-one core and wrk to another. Runs alternate, so that a slow minute of the machine meets both, and
-every run has a fresh server. The gateway's processor time counts until its last record is in the
-store. At the end the audit log must hold a record for every answer that wrk counted.
+Every session has a fresh server. The server, with every process it has, is held to one core and its
+load to another. The first answer is compared with scikit-learn's, later ones with the first.
+Capacity is measured in a closed loop (wrk), latency in an open one at 25, 50 and 75 % of that
+capacity, counted from when each request was due. Subjects take turns within a round, and ratios
+compare runs of one round. The gateway's processor time counts until its last record is in the
+store, and the audit log must hold a record for every answer that was counted.
 """
 
-import re
+import signal
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 
 import click
-import httpx
 import msgspec
 from msgspec import Struct
 from rich.console import Console
 
-from loadtests import machine, wrk
+from loadtests import machine, subjects, workloads, wrk
 from loadtests.errors import LoadTestError
-from loadtests.model import INPUT, MODEL, PROBABILITIES, TOLERANCE, Trained, train
-from loadtests.server import PORT, Server, gateway_command, publish, run_server, wait_until_ready
-from loadtests.summary import (
-    GATEWAY,
-    PEER,
-    SUBJECTS,
-    Run,
-    ratios,
-    summarise,
-    tabulate,
-)
-from loadtests.wrk import Shot, WrkResult
-from registry.audit.query import MAX_LIMIT, AuditTrail
-from registry.audit.segment import list_segments, read_groups
-from registry.records import Draft, Kind, Outcome, RecordFilter
-from registry.store import open_store
+from loadtests.measure import Course, Material, Session, Trial
+from loadtests.model import MODEL
+from loadtests.report import Line, summarise, tabulate
+from loadtests.results import FORMAT, RESULTS, Written
+from loadtests.server import publish
+from loadtests.subjects import FASTAPI, GATEWAY, Subject
+from loadtests.workloads import Workload
+from registry.records import Draft
 
+_WIDTH = 170  # of the table, where no terminal says how wide it is
 _QUIET = 0.05  # a larger share of the server's core in other hands makes numbers worth little
-RESULTS = Path(__file__).with_name("results")
-_PEER = Path(__file__).with_name("fastapi_peer.py")
-_PEER_PYTHON = Path(".venv-fastapi/bin/python")
-_PATH = f"/v2/models/{MODEL}/infer"
-_WARM_UP_S = 3.0
-_CATCH_UP_S = 120.0
-_DATA = re.compile(r'"data":\s*(\[[^\]]*\])')
 
 
-class Subject(Struct, frozen=True, kw_only=True):
-    """What is measured: how to start it, and where its journal and store are, if it has them."""
+class Order(Struct, frozen=True, kw_only=True):
+    """What a benchmark measures, how often, and in which folder."""
 
-    name: str
-    command: Sequence[str]
-    key: str
-    data_dir: Path | None = None
-
-
-class Bench(Struct, frozen=True, kw_only=True):
-    """What all runs share."""
-
-    wrk: str
-    trained: Trained
+    subjects: Sequence[Subject]
+    workloads: Sequence[Workload]
+    rounds: int
+    course: Course
     folder: Path
-    seconds: float
-    server_core: int
-    client_core: int
-
-    def measure(self, subject: Subject) -> Run:
-        """Start a subject, check and warm it, and load it."""
-        log = self.folder / f"{subject.name}.log"
-        environment = {"PEER_KEY": subject.key}
-        with run_server(
-            subject.command, log, core=self.server_core, environment=environment
-        ) as server:
-            shot = self._aim(server, subject.key)
-            self._shoot(server, shot, _WARM_UP_S)
-            _wait_until_integrated(subject)
-            before, core_before, began = server.cpu_s(), self._core_s(), time.monotonic()
-            result = self._shoot(server, shot, self.seconds)
-            catch_up_s = _wait_until_integrated(subject)
-            after, core_after, ended = server.cpu_s(), self._core_s(), time.monotonic()
-        cpu_s = {part: used - before[part] for part, used in after.items()}
-        others_s = core_after - core_before - sum(cpu_s.values())
-        return Run(
-            subject=subject.name,
-            result=result,
-            cpu_s=cpu_s,
-            catch_up_s=catch_up_s,
-            others=max(0.0, others_s / (ended - began)),
-        )
-
-    def _aim(self, server: Server, key: str) -> Shot:
-        """Return the request, once the server has given it the answer that scikit-learn gives."""
-        bodies: list[str] = []
-
-        def is_ready(client: httpx.Client) -> bool:
-            answer = client.post(
-                _PATH,
-                json=self.trained.body("first"),
-                headers={"authorization": f"Bearer {key}"},
-            )
-            if answer.status_code == 200:
-                bodies.append(answer.text)
-            return bool(bodies)
-
-        wait_until_ready(server, is_ready)
-        return Shot(
-            path=_PATH,
-            key=key,
-            input=INPUT,
-            data=",".join(map(str, self.trained.row)),
-            expected=expected_piece(bodies[0], self.trained.probabilities),
-        )
-
-    def _core_s(self) -> float:
-        return machine.busy_s(Path("/proc/stat").read_text(), self.server_core)
-
-    def _shoot(self, server: Server, shot: Shot, seconds: float) -> WrkResult:
-        return wrk.run(self.wrk, server.url, shot, seconds=seconds, core=self.client_core)
 
 
-def expected_piece(body: str, probabilities: Sequence[float]) -> str:
-    """Return the piece of a right body that holds the probabilities, as this server writes them.
-
-    Raises LoadTestError where the body is not right.
-    """
-    for output in msgspec.json.decode(body)["outputs"]:
-        if output["name"] == PROBABILITIES and output["shape"] == [1, len(probabilities)]:
-            pairs = zip(output["data"], probabilities, strict=True)
-            if all(abs(found - wanted) <= TOLERANCE for found, wanted in pairs):
-                for piece in _DATA.findall(body):
-                    if msgspec.json.decode(piece) == output["data"]:
-                        return str(piece)
-    raise LoadTestError(f"The first answer is not what scikit-learn says: {body}")
+def prepare(workload: Workload, folder: Path) -> Material:
+    """Train a workload's model and publish it in a data directory that sessions copy."""
+    trained = workload.model()
+    data_dir, model_file = folder / "data", folder / "model.onnx"
+    model_file.write_bytes(trained.artifact)
+    key = publish(data_dir, MODEL, [(trained.artifact, Draft(contract=trained.contract))])
+    return Material(trained=trained, model_file=model_file, data_dir=data_dir, key=key)
 
 
-def count_answered(data_dir: Path) -> int:
-    """Count the answered inferences of the model that the audit log holds, page by page."""
-    store = open_store(data_dir)
-    trail = AuditTrail(store, data_dir / "journal")
-    wanted = RecordFilter(model=MODEL, kind=Kind.INFERENCE, outcome=Outcome.ANSWERED)
-    count, cursor = 0, None
-    try:
-        while True:
-            page = trail.find(wanted, limit=MAX_LIMIT, cursor=cursor)
-            count += len(page.records)
-            cursor = page.cursor
-            if cursor is None:
-                return count
-    finally:
-        store.close()
+def measure_all(order: Order, console: Console) -> list[Session]:
+    """Measure every subject under every workload, in rounds."""
+    sessions: list[Session] = []
+    for workload in order.workloads:
+        with tempfile.TemporaryDirectory(dir=order.folder) as folder:
+            material = prepare(workload, Path(folder))
+            for number in range(order.rounds):
+                for subject in order.subjects:
+                    if not takes_part(subject, workload, number):
+                        continue
+                    with tempfile.TemporaryDirectory(dir=order.folder) as own:
+                        trial = Trial(
+                            course=order.course,
+                            subject=subject,
+                            workload=workload,
+                            material=material,
+                            folder=Path(own),
+                            round=number,
+                        )
+                        session = trial.run()
+                    sessions.append(session)
+                    console.print(describe(session), markup=False, highlight=False)
+    return sessions
 
 
-def _wait_until_integrated(subject: Subject) -> float:
-    """Wait until the store holds what the journal holds, and return how long that took."""
-    if subject.data_dir is None:
-        return 0.0
-    started = time.monotonic()
-    store = open_store(subject.data_dir)
-    try:
-        while time.monotonic() - started < _CATCH_UP_S:
-            reached = store.positions()
-            segments = list_segments(subject.data_dir / "journal")
-            waiting = (read_groups(path, reached.get(path.name, 0)) for path in segments)
-            if all(next(groups, None) is None for groups in waiting):
-                return time.monotonic() - started
-            time.sleep(0.05)
-    finally:
-        store.close()
-    raise LoadTestError(f"The log did not catch up within {_CATCH_UP_S:g} s.")
+def takes_part(subject: Subject, workload: Workload, round: int) -> bool:
+    """Say whether a subject is measured: workers are the gateway's own affair."""
+    if workload.workers > 1 and not (subject.has_workers and subject.has_record):
+        return False
+    return not (subject.once and round)
 
 
-def _check_peer() -> None:
-    if not _PEER_PYTHON.exists():
-        raise LoadTestError("The peer is not installed; run it as: make bench")
-
-
-def _measure_all(bench: Bench, repeats: int, console: Console) -> tuple[list[Run], int]:
-    """Run gateway and peer by turns; return the runs and how many answers the log holds."""
-    data_dir = bench.folder / "data"
-    model_file = bench.folder / "model.onnx"
-    model_file.write_bytes(bench.trained.artifact)
-    key = publish(
-        data_dir, MODEL, [(bench.trained.artifact, Draft(contract=bench.trained.contract))]
+def describe(session: Session) -> str:
+    """Say in a line what a session brought."""
+    start = f"{session.workload}, {session.subject}: "
+    capacity = session.capacity
+    if session.fault or capacity is None:
+        return start + session.fault
+    caught_up = f", log caught up in {session.catch_up_s:.1f} s" if session.records else ""
+    late = ["" if result.kept_rate else " (rate not kept)" for result in session.opened]
+    opened = "".join(
+        f", {result.p99_us / 1000:.1f} ms p99 at {result.wanted_per_second:,.0f}/s{mark}"
+        for result, mark in zip(session.opened, late, strict=True)
     )
-    gateway = Subject(
-        name=GATEWAY,
-        command=gateway_command(data_dir, workers=1),
-        key=key,
-        data_dir=data_dir,
-    )
-    peer = Subject(
-        name=PEER, command=[str(_PEER_PYTHON), str(_PEER), str(model_file), PORT], key=key
-    )
-    runs: list[Run] = []
-    for _ in range(repeats):
-        for subject in (gateway, peer):
-            run = bench.measure(subject)
-            runs.append(run)
-            console.print(
-                f"{subject.name}: {run.result.per_second:,.0f} req/s, "
-                f"{run.result.looked:,} bodies looked at, log caught up in {run.catch_up_s:.1f} s"
-            )
-    return runs, count_answered(data_dir)
+    return f"{start}{capacity.per_second:,.0f}/s{opened}{caught_up}"
 
 
-def _report(runs: Sequence[Run], recorded: int, seconds: float, console: Console) -> None:
-    summaries = [summarise(subject, runs) for subject in SUBJECTS]
-    pairs = ratios(runs)
-    answered = sum(run.result.answers for run in runs if run.subject == GATEWAY)
-    console.print(tabulate(summaries))
-    console.print(
-        f"{median(pairs):.2f} times the requests/s of {PEER} (each pair of runs: "
-        f"{', '.join(f'{pair:.2f}' for pair in pairs)}), "
-        f"{summaries[1].cpu_us / summaries[0].cpu_us:.2f} times by processor time."
-    )
-    if any(one.most_others > _QUIET for one in summaries):
+def _report(order: Order, sessions: Sequence[Session], console: Console) -> list[Line]:
+    lines = summarise(sessions)
+    console.print(tabulate(lines))
+    for line in lines:
+        if line.fault:
+            console.print(f"{line.workload}, {line.subject}: {line.fault}", markup=False)
+    apart = {workload.name for workload in order.workloads if workload.is_apart}
+    if any((line.others_cores or 0.0) > _QUIET for line in lines if line.workload in apart):
         console.print("Other work had a part of the server's core: run this again when it is idle.")
-    console.print(f"The gateway's audit log holds {recorded:,} answers; wrk counted {answered:,}.")
+    return lines
+
+
+def write(order: Order, sessions: list[Session], lines: list[Line], folder: Path) -> Path:
+    """Keep everything in one file, named after its time."""
     at = datetime.now(UTC)
-    written = {
-        "at": at.isoformat(timespec="seconds"),
-        "machine": machine.describe(),
-        "method": " ".join((__doc__ or "").split()),
-        "seconds": seconds,
-        "connections": wrk.CONNECTIONS,
-        "ratios": pairs,
-        "ratio": median(pairs),
-        "summaries": summaries,
-        "runs": runs,
-        "answers_counted_by_wrk": answered,
-        "answers_in_the_log": recorded,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"bench-{at:%Y%m%dT%H%M%SZ}.json"
+    written = Written(
+        format=FORMAT,
+        at=at.isoformat(timespec="seconds"),
+        machine=machine.describe(),
+        versions={one.name: one.versions() for one in order.subjects if one.is_installed},
+        method=" ".join((__doc__ or "").split()),
+        closed_s=order.course.closed_s,
+        opened_s=order.course.opened_s,
+        rounds=order.rounds,
+        lines=lines,
+        sessions=sessions,
+    )
+    folder.mkdir(exist_ok=True)
+    path = folder / f"bench-{at:%Y%m%dT%H%M%SZ}.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(written)) + b"\n")
-    console.print(f"Written to {path.relative_to(RESULTS.parent.parent)}")
-    if recorded < answered:
-        raise LoadTestError("There are answers without a record.")
+    return path
 
 
 @click.command()
-@click.option("--seconds", default=8.0, show_default=True, help="Length of one run.")
-@click.option("--repeats", default=3, show_default=True, help="Runs of each subject.")
-def main(seconds: float, repeats: int) -> None:
-    """Measure the gateway beside a hand-written FastAPI app."""
-    console = Console()
+@click.option("--subject", "names", multiple=True, help="Measure only this one (repeat for more).")
+@click.option("--workload", "kinds", multiple=True, help="Ask only this (repeat for more).")
+@click.option("--seconds", default=3, show_default=True, help="Length of a closed-loop run.")
+@click.option("--open-seconds", default=2.0, show_default=True, help="Of an open one; 0 for none.")
+@click.option("--rounds", default=2, show_default=True, help="Sessions of each subject.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=RESULTS,
+    help="Folder that the result is written to.",
+)
+def main(
+    *,
+    names: Sequence[str],
+    kinds: Sequence[str],
+    seconds: int,
+    open_seconds: float,
+    rounds: int,
+    output: Path,
+) -> None:
+    """Measure the gateway beside its peers; ends with status 1 where it or FastAPI failed."""
+    # Ends as an error does, so that the server under load is stopped as well.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    console = Console(width=_WIDTH if not sys.stdout.isatty() else None)
     try:
         server_core, client_core = machine.two_cores()
-        found = wrk.find_wrk()
-        _check_peer()
+        course = Course(
+            wrk=wrk.find_wrk(),
+            closed_s=seconds,
+            opened_s=open_seconds,
+            server_core=server_core,
+            client_core=client_core,
+        )
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            bench = Bench(
-                wrk=found,
-                trained=train(),
+            order = Order(
+                subjects=subjects.choose(names),
+                workloads=workloads.choose(kinds),
+                rounds=rounds,
+                course=course,
                 folder=Path(folder),
-                seconds=seconds,
-                server_core=server_core,
-                client_core=client_core,
             )
-            runs, recorded = _measure_all(bench, repeats, console)
-        _report(runs, recorded, seconds, console)
+            sessions = measure_all(order, console)
+        lines = _report(order, sessions, console)
+        console.print(f"Written to {write(order, sessions, lines, output)}")
     except LoadTestError as error:
         console.print(str(error))
         sys.exit(1)
+    needed = {GATEWAY, FASTAPI}
+    sys.exit(1 if any(line.fault and line.subject in needed for line in lines) else 0)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
 import os
 import platform
 import re
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
 
-_PACKAGES = ("litestar", "msgspec", "numpy", "onnxruntime", "uvicorn", "uvloop", "apsw")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -20,7 +19,6 @@ def describe() -> dict[str, object]:
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
     }
 
 
@@ -30,6 +28,11 @@ def two_cores() -> tuple[int, int]:
     if len(cores) < 2:
         raise LoadTestError("Two cores are needed, one for the server and one for wrk.")
     return cores[0], cores[1]
+
+
+def pin(cores: Sequence[int]) -> list[str]:
+    """Return the words before a command that hold it to cores; none where it may use all."""
+    return ["taskset", "-c", ",".join(map(str, cores))] if cores else []
 
 
 def busy_s(stat: str, core: int) -> float:

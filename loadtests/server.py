@@ -1,19 +1,21 @@
 """A server under load: its processes, the core that holds them, and the time they take."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 
 from gateway.security import Role, make_key
 from loadtests.errors import LoadTestError
+from loadtests.machine import pin
 from registry.artifacts import Artifacts
 from registry.records import Draft
 from registry.registry import Author, Registry
@@ -25,6 +27,12 @@ PORT = "PORT"
 _START_S = 60.0
 _STOP_S = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
+_PARTS = {
+    b"gateway.worker": "worker",
+    b"loadtests.modes": "worker",
+    b"gateway.controller": "controller",
+}
 
 
 class Server:
@@ -36,19 +44,32 @@ class Server:
 
     def cpu_s(self) -> dict[str, float]:
         """Return seconds of processor time so far, by the part that a process plays."""
-        used: dict[str, float] = {}
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit():
-                continue
+        return self._by_part(_cpu_s)
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Return the memory in use, by the part that a process plays.
+
+        It is the proportional set size: what processes share is counted once among them.
+        """
+        found = self._by_part(_memory_bytes)
+        return {part: int(size) for part, size in found.items()}
+
+    def pid(self, part: str) -> int:
+        """Return the process that plays a part. Raises LoadTestError where none does."""
+        for folder in _family(self._process.pid):
+            if _part((folder / "cmdline").read_bytes().split(b"\0")) == part:
+                return int(folder.name)
+        raise LoadTestError(f"The server has no process that is its {part}.")
+
+    def _by_part(self, measure: Callable[[Path], float]) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for folder in _family(self._process.pid):
             try:
-                stat = (folder / "stat").read_text().rpartition(")")[2].split()
-                words = (folder / "cmdline").read_bytes().split(b"\0")
+                part = _part((folder / "cmdline").read_bytes().split(b"\0"))
+                found[part] = found.get(part, 0) + measure(folder)
             except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(stat[2]) == self._process.pid:
-                part = _part(words)
-                used[part] = used.get(part, 0.0) + (int(stat[11]) + int(stat[12])) / _TICKS
-        return used
+                continue  # it has ended meanwhile
+        return found
 
     def has_ended(self) -> bool:
         return self._process.poll() is not None
@@ -57,13 +78,18 @@ class Server:
         """End it as an operator does; what does not end is killed."""
         if self.has_ended():
             return
+        family = _family(self._process.pid)
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
             raise LoadTestError("The server did not end when it was told to.") from None
+        finally:
+            # Some leave processes behind, which would take time from whoever is measured next.
+            for folder in family:
+                with suppress(ProcessLookupError):
+                    os.kill(int(folder.name), signal.SIGKILL)
+            self._process.wait()
 
 
 @contextmanager
@@ -71,19 +97,18 @@ def run_server(
     command: Sequence[str],
     log: Path,
     *,
-    core: int | None = None,
+    cores: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Run a command in a process group of its own, held to a core if one is given.
+    """Run a command in a process group of its own, held to cores if any are given.
 
     A free port takes the place of the word `PORT`. What the processes write goes to `log`.
     """
     port = str(_free_port())
     words = [port if word == PORT else word for word in command]
-    pin = [] if core is None else ["taskset", "-c", str(core)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*pin, *words],
+            [*pin(cores), *words],
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
@@ -133,10 +158,41 @@ def publish(data_dir: Path, model: str, drafts: Sequence[tuple[bytes, Draft]]) -
     return token
 
 
+def _family(pid: int) -> list[Path]:
+    """Return the folders in /proc of a process and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parent = int(_stat(folder)[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            children.setdefault(parent, []).append(int(folder.name))
+    family = [pid]
+    for member in family:  # grows while it is walked
+        family += children.get(member, [])
+    return [Path("/proc", str(member)) for member in family]
+
+
+def _stat(folder: Path) -> list[str]:
+    return (folder / "stat").read_text().rpartition(")")[2].split()
+
+
+def _cpu_s(folder: Path) -> float:
+    stat = _stat(folder)
+    return (int(stat[11]) + int(stat[12])) / _TICKS
+
+
+def _memory_bytes(folder: Path) -> float:
+    found = _PSS.search((folder / "smaps_rollup").read_text())
+    return 1024 * int(found[1]) if found else 0
+
+
 def _part(words: Sequence[bytes]) -> str:
-    for part in (b"gateway.worker", b"gateway.controller"):
-        if part in words:
-            return part.decode().removeprefix("gateway.")
+    if b"serve" not in words:
+        for module, part in _PARTS.items():
+            if module in words:
+                return part
     return "rest"
 
 

@@ -1,6 +1,6 @@
--- Sends one row again and again, each time under an id of its own, and checks what comes back.
--- Arguments: path, key, input name, data of the row, a piece that every right answer holds, and
--- how many answers pass between two looks for it.
+-- Sends one request again and again, each time under an id of its own, and checks what comes back.
+-- Arguments: file of the request up to its id, file of the rest, file of the piece that every right
+-- answer holds, and how many answers pass between two looks for it.
 
 local threads = {}
 
@@ -8,27 +8,30 @@ function setup(thread)
    table.insert(threads, thread)
 end
 
+local function read(path)
+   local file = assert(io.open(path, "rb"))
+   local content = file:read("*a")
+   file:close()
+   return content
+end
+
 function init(args)
-   local name, data = args[3], args[4]
-   expected, look_every = args[5], tonumber(args[6])
+   head, tail, expected = read(args[1]), read(args[2]), read(args[3])
+   look_every = tonumber(args[4])
    sent, refused, looked, wrong = 0, 0, 0, 0
-   path = args[1]
-   headers = {["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. args[2]}
-   tail = '","inputs":[{"name":"' .. name .. '","shape":[1,30],"datatype":"FP32","data":[' ..
-      data .. ']}]}'
    answered = 0
 end
 
 function request()
    sent = sent + 1
-   return wrk.format("POST", path, headers, '{"id":"load-' .. sent .. tail)
+   return head .. string.format("%012d", sent) .. tail
 end
 
 function response(status, _, body)
    answered = answered + 1
    if status ~= 200 then
       refused = refused + 1
-   elseif answered % look_every == 0 then
+   elseif answered % look_every == 1 then
       looked = looked + 1
       if not string.find(body, expected, 1, true) then
          wrong = wrong + 1

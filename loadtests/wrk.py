@@ -2,14 +2,17 @@
 
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from loadtests.errors import LoadTestError
+from loadtests.machine import pin
+from loadtests.shot import Shot
 
-CONNECTIONS = 32
 LOOK_EVERY = 16
 SCRIPT = Path(__file__).with_name("wrk.lua")
 _RESULT = "RESULT "
@@ -37,21 +40,13 @@ class WrkResult(Struct, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Raise LoadTestError unless every answer was right as far as it was looked at."""
+        if not self.answers:
+            raise LoadTestError(f"No answer came within {self.duration_us / 1e6:.0f} s.")
         if self.refused or self.wrong or self.broken or not self.looked:
             raise LoadTestError(
                 f"Of {self.answers} answers {self.refused} were no 200; of {self.looked} bodies "
                 f"{self.wrong} were wrong; {self.broken} connections broke."
             )
-
-
-class Shot(Struct, frozen=True, kw_only=True):
-    """The request that a run repeats, and the piece of the body that every right answer holds."""
-
-    path: str
-    key: str
-    input: str
-    data: str
-    expected: str
 
 
 def find_wrk() -> str:
@@ -62,13 +57,28 @@ def find_wrk() -> str:
     return found
 
 
-def command(wrk: str, url: str, shot: Shot, *, seconds: float, core: int) -> list[str]:
-    """Write the command line of one run, held to one core."""
+class Blow(Struct, frozen=True, kw_only=True):
+    """How hard and how long a run loads a server, and the cores that hold wrk, if any do."""
+
+    connections: int
+    seconds: int
+    cores: Sequence[int] = ()
+
+
+def command(wrk: str, url: str, shot: Shot, blow: Blow, folder: Path) -> list[str]:
+    """Write the command line of one run, and what it reads into a folder."""
+    words: list[str] = []
+    for name, content in (
+        ("head", shot.question.head),
+        ("tail", shot.question.tail),
+        ("piece", shot.piece),
+    ):
+        (folder / name).write_bytes(content)
+        words.append(str(folder / name))
     return [
-        "taskset", "-c", str(core),
-        wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(SCRIPT),
-        url, "--",
-        shot.path, shot.key, shot.input, shot.data, shot.expected, str(LOOK_EVERY),
+        *pin(blow.cores),
+        wrk, "-t1", f"-c{blow.connections}", f"-d{blow.seconds}s", "--timeout", "10s",
+        "-s", str(SCRIPT), url, "--", *words, str(LOOK_EVERY),
     ]  # fmt: skip
 
 
@@ -80,14 +90,15 @@ def parse(output: str) -> WrkResult:
     raise LoadTestError(f"wrk ended without a result: {output.strip() or 'no output'}")
 
 
-def run(wrk: str, url: str, shot: Shot, *, seconds: float, core: int) -> WrkResult:
+def run(wrk: str, url: str, shot: Shot, blow: Blow) -> WrkResult:
     """Send the request as fast as it is answered. Raises LoadTestError for any wrong answer."""
-    ended = subprocess.run(
-        command(wrk, url, shot, seconds=seconds, core=core),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="wrk-") as folder:
+        ended = subprocess.run(
+            command(wrk, url, shot, blow, Path(folder)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     result = parse(ended.stdout + ended.stderr)
     result.check()
     return result

@@ -7,7 +7,7 @@ import pytest
 
 from tests.http.world import publish_world, serve_world
 
-_PYTHON = Path(".venv-kserve/bin/python")
+_PYTHON = Path(".venv-peer-kserve/bin/python")
 _CLIENT = Path(__file__).parent / "kserve_client.py"
 
 pytestmark = pytest.mark.conformance

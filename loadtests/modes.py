@@ -1,0 +1,75 @@
+"""The gateway without its record, or with no governance at all: what the benchmark compares with.
+
+The product has no such switches and must have none. `gateway serve` runs here with workers whose
+journal says that an entry is on disk and writes nothing; where everything is off, they also take
+any key, check no rule and make no record.
+
+    LOADTESTS_MODE=unrecorded|ungoverned python -m loadtests.modes serve …
+"""
+
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from gateway import cli, pipeline, worker
+from gateway.cases import Case
+from gateway.contract import Checker
+from gateway.journal import Done, Journal
+from gateway.pipeline import Pipeline
+from gateway.security import Role, make_key
+from gateway.serve import Supervisor
+from registry.entry import Entry
+from registry.times import now
+
+MODE = "LOADTESTS_MODE"
+UNRECORDED, UNGOVERNED = "unrecorded", "ungoverned"
+_keep = Supervisor._keep
+
+
+class ForgetfulJournal(Journal):
+    """Says that an entry is on disk, and forgets it."""
+
+    def append(self, entry: Entry, done: Done) -> None:
+        done(None)
+
+
+def keep_workers_of_this_module(
+    self: Supervisor, name: str, module: str, *descriptors: int, **options: Any
+) -> Coroutine[Any, Any, None]:
+    module = module.replace("gateway.worker", "loadtests.modes")
+    return _keep(self, name, module, *descriptors, **options)
+
+
+def stop_recording() -> None:
+    """Acknowledge every record and keep none."""
+    worker.Journal = ForgetfulJournal  # type: ignore[attr-defined]
+
+
+def stop_governing() -> None:
+    """Take any key, check no rule, make no record."""
+    anyone, _ = make_key(name="anyone", roles=(Role.INVOKER,), author="loadtests", created=now())
+
+    def deliver(self: Pipeline, case: Case) -> None:
+        self._deliver(case, None)
+
+    pipeline.authenticate = lambda *_: anyone  # type: ignore[attr-defined]
+    pipeline.authorise = lambda *_: None  # type: ignore[attr-defined]
+    Pipeline._record = deliver  # type: ignore[method-assign]
+    Checker.is_clean = lambda *_: True  # type: ignore[method-assign]
+
+
+def main() -> None:
+    """Run as `gateway serve` does, or as one of its workers where no command is named."""
+    if sys.argv[1] == "serve":
+        Supervisor._keep = keep_workers_of_this_module  # type: ignore[method-assign]
+        cli.main()
+    else:
+        stop_recording()
+        if os.environ[MODE] == UNGOVERNED:
+            stop_governing()
+        worker.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""A benchmark leaves no server out in silence, and says what it met."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests import subjects, workloads
+from loadtests.bench import describe, takes_part
+from loadtests.errors import LoadTestError
+from loadtests.measure import Course, Material, Session, Trial
+from loadtests.model import train
+from loadtests.subjects import FASTAPI, GATEWAY, UNGUARDED, Subject
+from loadtests.workloads import W1
+from tests.loadtests.builders import open_result, session
+
+
+def run(folder: Path, **subject: Any) -> Session:
+    (folder / "published").mkdir()
+    trial = Trial(
+        course=Course(wrk="wrk", closed_s=1, opened_s=1, server_core=0, client_core=1),
+        subject=Subject(name="peer", **subject),
+        workload=W1,
+        material=Material(
+            trained=train(), model_file=folder / "m", data_dir=folder / "published", key="k"
+        ),
+        folder=folder,
+        round=0,
+    )
+    return trial.run()
+
+
+def test_a_peer_that_is_not_installed_says_so(tmp_path: Path) -> None:
+    found = run(tmp_path, command=["none"], program=tmp_path / "none")
+    assert found.fault.startswith("not installed")
+    assert found.closed == []
+
+
+def test_a_peer_that_does_not_start_says_its_last_words(tmp_path: Path) -> None:
+    found = run(tmp_path, command=[sys.executable, "-c", "raise SystemExit('no such model')"])
+    assert found.fault == "The server did not start. Its last words: no such model"
+
+
+def test_only_the_recording_gateway_is_measured_with_more_workers() -> None:
+    [two] = workloads.choose(["2 workers"])
+    names = [one.name for one in subjects.all_subjects() if takes_part(one, two, 0)]
+    assert names == [GATEWAY]
+
+
+def test_the_gateway_and_what_it_is_compared_with_have_every_round() -> None:
+    names = {one.name for one in subjects.all_subjects() if takes_part(one, W1, 1)}
+    assert {GATEWAY, UNGUARDED, FASTAPI, "C++"} <= names
+    assert "KServe" not in names
+
+
+def test_a_name_that_nobody_has_is_refused_with_those_there_are() -> None:
+    with pytest.raises(LoadTestError, match="KServe"):
+        subjects.choose(["Kserve"])
+    with pytest.raises(LoadTestError, match="W3"):
+        workloads.choose(["W9"])
+
+
+def test_a_rate_that_was_not_kept_is_told_at_once() -> None:
+    opened = [open_result(p99_us=1500), open_result(p99_us=2500, unanswered=3)]
+    told = describe(session(GATEWAY, 0, 8000, opened=opened))
+    assert "1.5 ms p99 at 1,000/s," in told
+    assert told.endswith("2.5 ms p99 at 1,000/s (rate not kept)")
