@@ -1,4 +1,5 @@
--- Format 2 adds what operators set while the gateway runs, and payloads that were too large to keep.
+-- Format 2 adds what operators set while the gateway runs, and payloads that were too large to keep;
+-- two indexes leave out what nearly every record is.
 CREATE TABLE setting (
     name TEXT NOT NULL,
     model TEXT NOT NULL,
@@ -15,5 +16,10 @@ CREATE TABLE payload (
 ) STRICT;
 INSERT INTO payload SELECT * FROM payload_1;
 DROP TABLE payload_1;
+
+DROP INDEX record_kind;
+CREATE INDEX record_kind ON record (kind, id) WHERE kind <> 'inference';
+DROP INDEX record_outcome;
+CREATE INDEX record_outcome ON record (outcome, id) WHERE outcome <> 'answered';
 
 PRAGMA user_version = 2;

@@ -57,8 +57,9 @@ CREATE TABLE record (
     leaf BLOB NOT NULL
 ) STRICT;
 CREATE INDEX record_model ON record (model, version, id);
-CREATE INDEX record_kind ON record (kind, id);
-CREATE INDEX record_outcome ON record (outcome, id);
+-- Of what nearly every record is, the index on `id` finds the newest as quickly.
+CREATE INDEX record_kind ON record (kind, id) WHERE kind <> 'inference';
+CREATE INDEX record_outcome ON record (outcome, id) WHERE outcome <> 'answered';
 CREATE INDEX record_principal ON record (principal, id);
 CREATE INDEX record_request ON record (request_id, id) WHERE request_id IS NOT NULL;
 

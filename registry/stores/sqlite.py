@@ -200,6 +200,8 @@ class SqliteStore(SqliteReader):
     def _prepare(self, connection: apsw.Connection) -> None:
         with _alone(self._path):
             self._path.chmod(0o600)
+            # Of a new file: a record is larger than a quarter of SQLite's usual page.
+            connection.execute("PRAGMA page_size = 8192")
             connection.execute("PRAGMA journal_mode = WAL")
         with _immediately(connection):
             (found,) = next(connection.execute("PRAGMA user_version"))
