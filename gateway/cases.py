@@ -34,7 +34,6 @@ from registry.tensors import Tensor, encode_tensors
 
 # The rank of a request without a priority: all that have one go before it.
 LEAST_URGENT = 1 << 32
-_NOTHING = Encoded(b"")
 # Faults that the caller can mend; every other one is the gateway's or the model's.
 _CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted, TooLate)
 
@@ -78,24 +77,16 @@ Reply = Callable[[Answer | Denial | Exception], None]
 class Case:
     """What is known of a call so far. It is open until it has an outcome."""
 
-    __slots__ = (
-        "call",
-        "encode_ns",
-        "encoded",
-        "findings",
-        "key",
-        "lane",
-        "outcome",
-        "outputs",
-        "record_id",
-        "refusal",
-        "reply",
-        "request",
-        "run",
-        "served",
-        "started_ns",
-        "time_ns",
-    )
+    served: ServedVersion | None = None
+    lane: Lane | None = None
+    request: InferRequest | None = None
+    findings = Findings.NONE
+    run: Run | None = None
+    outputs: Mapping[str, Tensor] = {}
+    encoded = Encoded(b"")
+    encode_ns = 0
+    refusal: Refusal | None = None
+    outcome: Outcome | None = None
 
     def __init__(self, call: Call, key: Key, reply: Reply) -> None:
         self.call = call
@@ -104,16 +95,6 @@ class Case:
         self.started_ns = time.perf_counter_ns()
         self.time_ns = now_ns()
         self.record_id = new_record_id(self.time_ns)
-        self.served: ServedVersion | None = None
-        self.lane: Lane | None = None
-        self.request: InferRequest | None = None
-        self.findings = Findings.NONE
-        self.run: Run | None = None
-        self.outputs: dict[str, Tensor] = {}
-        self.encoded = _NOTHING
-        self.encode_ns = 0
-        self.refusal: Refusal | None = None
-        self.outcome: Outcome | None = None
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:

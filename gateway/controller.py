@@ -15,7 +15,7 @@ from registry.store import Store, open_store
 
 _BACKOFF_S = 1.0
 # Workers answer callers; the controller can wait.
-_NICENESS = 5
+_NICENESS = 10
 
 
 def run_controller(settings: Settings, stop: threading.Event) -> None:

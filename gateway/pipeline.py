@@ -12,16 +12,17 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from gateway.batching import join, run_batch, split_turn
-from gateway.cases import LEAST_URGENT, Answer, Call, Case, Denial, Reply
-from gateway.errors import Overloaded, Unauthenticated
+from gateway.cases import Answer, Call, Case, Denial, Reply
+from gateway.errors import GatewayError, Overloaded, Unauthenticated, Unforeseen
 from gateway.journal import Journal
+from gateway.logs import logger
 from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics, Series
 from gateway.protocol.compression import decompress
 from gateway.protocol.refusal import Refusal, refuse_for
 from gateway.roster import Roster, ServedVersion
 from gateway.security import Role, authenticate, authorise
-from registry.errors import JournalBroken, JournalUnavailable
+from registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from gateway.spans import Spans  # needs what only the extra `otel` installs
@@ -106,7 +107,7 @@ class Pipeline:
             self._read(case, roster)
         for served, own in _by_version(cases):
             for batch in split_turn(_rows(own), served.runner):
-                self._answer(served, own[batch])
+                self._answer_batch(served, own[batch])
         for case in cases:
             if case.outcome is not None:
                 self._record(case)
@@ -130,6 +131,15 @@ class Pipeline:
         else:
             case.request = request
 
+    def _answer_batch(self, served: ServedVersion, cases: list[Case]) -> None:
+        """Bring each case to its outcome, or to a thread; a fault leaves none of them waiting."""
+        try:
+            self._answer(served, cases)
+        except Exception as fault:  # noqa: BLE001 - the end of these cases, and of no others
+            for case in cases:
+                if case.outcome is None:
+                    case.fail(fault)
+
     def _answer(self, served: ServedVersion, cases: list[Case]) -> None:
         """Check and run the cases of a batch; a long one goes on in a thread."""
         requests = [case.request for case in cases if case.request is not None]
@@ -148,11 +158,18 @@ class Pipeline:
 
     def _record(self, case: Case) -> None:
         """Hand over the record of a case that has its outcome; the reply waits for the disk."""
-        self._journal.append(case.entry(self._payload_limit), partial(self._deliver, case))
+        try:
+            self._journal.append(case.entry(self._payload_limit), partial(self._deliver, case))
+        except Exception as fault:  # noqa: BLE001 - without a record there is no answer
+            logger.error("unforeseen_error", record_id=case.record_id, exc_info=fault)
+            self._deliver(case, Unforeseen())
 
-    def _deliver(self, case: Case, error: JournalUnavailable | JournalBroken | None) -> None:
+    def _deliver(self, case: Case, error: GatewayError | RegistryError | None) -> None:
         self._in_flight -= 1
-        case.reply(case.result() if error is None else error)
+        try:
+            case.reply(case.result() if error is None else error)
+        except Exception as fault:  # noqa: BLE001 - the others of the group wait for their replies
+            logger.error("unforeseen_error", record_id=case.record_id, exc_info=fault)
         if error is None:
             self._tell(case)
         else:
@@ -194,7 +211,7 @@ def _by_version(cases: Iterable[Case]) -> Iterable[tuple[ServedVersion, list[Cas
         if served is not None and case.outcome is None:
             gathered.setdefault(id(served), (served, []))[1].append(case)
     for _, own in gathered.values():
-        if any(case.urgency < LEAST_URGENT for case in own):
+        if any(case.request is not None and case.request.priority for case in own):
             own.sort(key=attrgetter("urgency"))
     return gathered.values()
 

@@ -83,6 +83,8 @@ class HotPath(HttpToolsProtocol):
         self.body_limit = limits.body_limit
         self.source: str | None = None
         self._known = known
+        self._dated_by: object = None
+        self._date_line = b""
         self._lesson: bytes | None = None  # bytes of a head that may become known
         self._phase = _Phase.IDLE
         self._since = self.loop.time()
@@ -338,7 +340,11 @@ class HotPath(HttpToolsProtocol):
             self.transport.close()
 
     def _date(self) -> bytes:
-        return b"".join(b"%b: %b\r\n" % field for field in self.server_state.default_headers)
+        fields = self.server_state.default_headers
+        if fields is not self._dated_by:  # uvicorn makes them anew each second
+            self._dated_by = fields
+            self._date_line = b"".join(b"%b: %b\r\n" % field for field in fields)
+        return self._date_line
 
     @property
     def _is_answering(self) -> bool:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from gateway.cases import Answer, Call, Denial
-from gateway.errors import Overloaded, Unauthenticated
+from gateway.errors import Overloaded, Unauthenticated, Unforeseen
 from gateway.journal import Done, Journal
 from gateway.loader import EMPTY_ROSTER
 from gateway.long_runs import LongRuns
-from gateway.metrics import Metrics, SeriesCounts
+from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.protocol.compression import decompress
 from gateway.security import Role, read_credential
@@ -83,21 +83,17 @@ class Bench:
         self.token = add_key(registry, Role.INVOKER)
         self.viewer = add_key(registry, Role.VIEWER)
 
-    def infer(
-        self, body: bytes = FINE, model: str = "linear", token: str | None = None
-    ) -> asyncio.Task[Answer | Denial]:
-        call = Call(
+    def call(self, body: bytes = FINE, model: str = "linear", token: str | None = None) -> Call:
+        return Call(
             model=model,
             version=None,
             body=body,
             credential=read_credential(f"Bearer {token or self.token}"),
             source="127.0.0.1",
         )
-        return asyncio.create_task(self.pipeline.infer(call))
 
-    def counts(self) -> dict[tuple[str, int | None, str], SeriesCounts]:
-        """Return the series of what was called, by model, version and lane."""
-        return {(one.model, one.version, one.lane): one for one in self.metrics.counts().series}
+    def infer(self, *args: Any, **kwargs: Any) -> asyncio.Task[Answer | Denial]:
+        return asyncio.create_task(self.pipeline.infer(self.call(*args, **kwargs)))
 
     def records(self) -> list[AuditRecord]:
         return [found.record for found in self.trail.find(RecordFilter(kind="inference")).records]
@@ -439,3 +435,45 @@ def test_a_run_that_would_wait_too_long_is_refused_at_once(play: Callable[..., N
         await asyncio.gather(*waiting)
 
     play(scenario, in_flight_limit=4)
+
+
+def test_a_fault_of_a_whole_batch_leaves_none_of_its_callers_waiting(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(requests: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("gateway.pipeline.join", fail)
+
+    async def scenario(bench: Bench) -> None:
+        denials = await asyncio.gather(bench.infer(), bench.infer())
+
+        assert [denial.refusal.code for denial in denials] == ["internal-error"] * 2
+        assert {record.outcome for record in bench.records()} == {Outcome.FAILED}
+
+    play(scenario)
+
+
+def test_a_record_that_cannot_be_written_is_no_answer(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("gateway.cases.encode_tensors", lambda tensors: 1 // 0)
+            with pytest.raises(Unforeseen):
+                await bench.infer()
+        assert bench.records() == []
+        assert isinstance(await bench.infer(), Answer)
+
+    play(scenario, in_flight_limit=1)
+
+
+def test_a_reply_that_fails_keeps_no_other_from_its_caller(play: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        def fail(result: object) -> None:
+            raise ConnectionError
+
+        bench.pipeline.submit(bench.call(), fail)
+        assert isinstance(await bench.infer(), Answer)
+
+    play(scenario)
