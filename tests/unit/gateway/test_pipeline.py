@@ -12,7 +12,7 @@ from gateway.errors import Overloaded, Unauthenticated, Unforeseen
 from gateway.journal import Done, Journal
 from gateway.loader import EMPTY_ROSTER
 from gateway.long_runs import LongRuns
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, SeriesCounts
 from gateway.pipeline import Pipeline
 from gateway.protocol.compression import decompress
 from gateway.security import Role, read_credential
@@ -94,6 +94,10 @@ class Bench:
 
     def infer(self, *args: Any, **kwargs: Any) -> asyncio.Task[Answer | Denial]:
         return asyncio.create_task(self.pipeline.infer(self.call(*args, **kwargs)))
+
+    def counts(self) -> dict[tuple[str, int | None, str], SeriesCounts]:
+        """Return the series of what was called, by model, version and lane."""
+        return {(one.model, one.version, one.lane): one for one in self.metrics.counts().series}
 
     def records(self) -> list[AuditRecord]:
         return [found.record for found in self.trail.find(RecordFilter(kind="inference")).records]
