@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from registry.registry import Registry
-from tests.builders import open_registry
+pytest.register_assert_rewrite("tests.http.conformance", "tests.http.world", "tests.http.wire")
+
+from registry.registry import Registry  # noqa: E402 - after asserts are made to explain
+from tests.builders import open_registry  # noqa: E402
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-pytest.register_assert_rewrite("tests.http.conformance", "tests.http.world", "tests.http.wire")
-
-from tests.http.world import (  # noqa: E402 - after its asserts are made to explain
+from tests.http.world import (
     TRANSPORTS,
     World,
     publish_world,
