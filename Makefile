@@ -8,7 +8,7 @@ PEERS := fastapi kserve mlserver litserve bentoml cpp
 CXX ?= g++
 
 .PHONY: demo test check format bench bench-peers bench-gate bench-docs profile
-.PHONY: swap torture conformance kserve operators clean
+.PHONY: swap overload torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -45,6 +45,9 @@ profile: .venv/demo.stamp .venv-peer-py-spy/peer.stamp
 
 swap: .venv/demo.stamp
 	$(BIN)/python -m loadtests.swap $(ARGS)
+
+overload: .venv/demo.stamp
+	$(BIN)/python -m loadtests.overload $(ARGS)
 
 torture: .venv/dev.stamp
 	$(BIN)/python -m pytest -m torture --no-cov $(ARGS)

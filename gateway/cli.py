@@ -78,6 +78,14 @@ def main() -> None:
     help="Bytes of input and output that a record keeps; more is committed to alone.",
 )
 @click.option(
+    "--queue-limit",
+    "queue_limit_s",
+    default=_DEFAULTS.queue_limit_s,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Seconds that a run may have to wait for a thread, if it does not take longer itself.",
+)
+@click.option(
     "--header-deadline",
     "header_deadline_s",
     default=_DEFAULTS.header_deadline_s,

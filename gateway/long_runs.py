@@ -17,8 +17,9 @@ Done = Callable[[Case], None]
 class LongRuns:
     """The queue before a few threads.
 
-    It takes no case whose predicted wait is longer than `longest_wait_s`: that one is refused at
-    once, and those that wait are not made to wait longer.
+    A case may have to wait for `longest_wait_s`, or for as long as its own run takes if that is
+    longer. One that is predicted to wait longer is refused at once, so that under any load those
+    who are admitted keep about the latency of an idle gateway.
     """
 
     def __init__(self, *, threads: int, longest_wait_s: float) -> None:
@@ -36,13 +37,14 @@ class LongRuns:
 
     def start(self, case: Case, done: Done) -> None:
         """Run a case when its turn comes; `done` is called on the loop once it has its outcome."""
-        if self.wait_s > self._longest_wait_s:
-            case.fail(QueueTooLong(self._longest_wait_s))
-            done(case)
-            return
         assert case.served is not None
         assert case.request is not None
         predicted_us = case.served.runner.predicted_us(case.request.rows)
+        longest_wait_s = max(self._longest_wait_s, predicted_us / 1e6)
+        if self.wait_s > longest_wait_s:
+            case.fail(QueueTooLong(longest_wait_s))
+            done(case)
+            return
         heappush(self._queue, (case.urgency, next(self._order), predicted_us, case, done))
         self._queued_us += predicted_us
         self._start_next()

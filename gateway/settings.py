@@ -18,9 +18,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How one gateway runs. Times are in seconds, sizes in bytes.
 
     `body_limit` bounds one inference request, `upload_limit` one published file. `in_flight_limit`
-    is how many inference requests one worker holds before it answers that it is overloaded, and
-    `queue_limit_s` how long a run may be made to wait for a thread. Input and output of more than
-    `payload_limit` together are committed to in the record, and not kept.
+    is how many inference requests one worker holds before it answers that it is overloaded.
+    `queue_limit_s` is how long a run may be made to wait for a thread, unless it takes longer
+    itself. Input and output of more than `payload_limit` together are committed to in the record,
+    and not kept.
 
     `run_deadline_s` ends a run of a model, `header_deadline_s` and `body_deadline_s` a request
     whose head or body does not arrive, `idle_deadline_s` a connection on which nothing is asked.
@@ -36,7 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     upload_limit: int = 512 << 20
     payload_limit: int = 32 << 20
     in_flight_limit: int = 256
-    queue_limit_s: float = 1.0
+    queue_limit_s: float = 0.02
     run_deadline_s: float = 10.0
     header_deadline_s: float = 10.0
     body_deadline_s: float = 30.0

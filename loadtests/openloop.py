@@ -50,9 +50,10 @@ class Plan(Struct, frozen=True, kw_only=True):
 class OpenResult(Struct, frozen=True, kw_only=True):
     """One run. Latencies count from when a request was due, in microseconds.
 
-    `late_p99_us` is how long after that it left. `unanswered` never came back or never left,
-    `refused` were no 200, `looked` is how many bodies were looked at, `wrong` how many of them held
-    another answer, `broken` how many connections ended.
+    `late_p99_us` is how long after that it left. `admitted_p99_us` is of the answers that were 200,
+    `refused_p99_us` of the others, and from when they left. `unanswered` never came back or never
+    left, `refused` were no 200, `looked` is how many bodies were looked at, `wrong` how many of
+    them held another answer, `broken` how many connections ended.
     """
 
     wanted_per_second: float
@@ -63,6 +64,8 @@ class OpenResult(Struct, frozen=True, kw_only=True):
     p99_us: int
     max_us: int
     late_p99_us: int
+    admitted_p99_us: int
+    refused_p99_us: int
     unanswered: int
     refused: int
     looked: int
@@ -139,6 +142,7 @@ class Generator:
         self._due = schedule(plan.per_second, plan.seconds, plan.seed)
         self._left = [0.0] * len(self._due)
         self._answered = [float("nan")] * len(self._due)
+        self._statuses = [0] * len(self._due)
         self._free: deque[_Connection] = deque()
         self._next = 0
         self._count = self._refused = self._looked = self._wrong = self._broken = 0
@@ -186,6 +190,7 @@ class Generator:
     ) -> None:
         """Note an answer; its connection is free again."""
         self._answered[number] = time.perf_counter() - self._start
+        self._statuses[number] = status
         self._free.append(connection)
         self._count += 1
         if status != 200:
@@ -204,6 +209,8 @@ class Generator:
         answered = np.array(self._answered)
         has_left = np.arange(len(due)) < self._next
         has_answer = ~np.isnan(answered)
+        is_admitted = np.array(self._statuses) == 200
+        is_refused = has_answer & ~is_admitted
         latencies = (answered - due)[has_answer]
         lateness = (left - due)[has_left]
         # What never came back had waited until the end at least.
@@ -219,6 +226,8 @@ class Generator:
             p99_us=p99,
             max_us=longest,
             late_p99_us=_percentiles(lateness)[2],
+            admitted_p99_us=_percentiles((answered - due)[is_admitted])[2],
+            refused_p99_us=_percentiles((answered - left)[is_refused])[2],
             unanswered=len(due) - self._count,
             refused=self._refused,
             looked=self._looked,

@@ -21,7 +21,8 @@ def result(**changes: int) -> WrkResult:
 def open_result(**changes: Any) -> OpenResult:
     plain = {
         "wanted_per_second": 1000.0, "answers": 2000, "per_second": 1000.0, "p50_us": 300,
-        "p90_us": 600, "p99_us": 900, "max_us": 1500, "late_p99_us": 100, "unanswered": 0,
+        "p90_us": 600, "p99_us": 900, "max_us": 1500, "late_p99_us": 100,
+        "admitted_p99_us": 900, "refused_p99_us": 0, "unanswered": 0,
         "refused": 0, "looked": 125, "wrong": 0, "broken": 0,
     }  # fmt: skip
     return OpenResult(**(plain | changes))
