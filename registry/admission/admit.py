@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from registry.admission.inspector import Report
+from registry.admission.report import Report
 from registry.errors import Rejected, StoreUnavailable
 from registry.records import Certificate, SampleTensor, Signature
 

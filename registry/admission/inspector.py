@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from registry.admission.graph import read_facts
+from registry.admission.report import Report
 from registry.admission.samples import Inputs, given_sample, made_samples
 from registry.admission.zipmap import Labels, without_zipmap
 from registry.errors import Rejected
@@ -30,15 +31,6 @@ _PROCESSOR_S = 30
 _OPEN_FILES = 64
 # How onnxruntime says that memory ran out; its error has no class of its own.
 _OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc", "size overflowed")
-
-
-class Report(Struct, frozen=True, kw_only=True):
-    """What the inspection found: a signature and certificate, or the check that failed and why."""
-
-    signature: Signature | None = None
-    certificate: Certificate | None = None
-    failed_check: str | None = None
-    message: str | None = None
 
 
 class Trial(Struct, frozen=True):
