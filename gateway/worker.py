@@ -15,7 +15,8 @@ import uvicorn
 import uvloop
 
 from gateway.app import Application, build_application
-from gateway.http.hotpath import HotPath, Limits, watch_deadlines
+from gateway.http.deadlines import Limits, watch_deadlines
+from gateway.http.hotpath import HotPath
 from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.logs import configure_logs, logger
@@ -92,7 +93,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
     tasks = [
         asyncio.create_task(loader.follow()),
         asyncio.create_task(meter.follow()),
-        asyncio.create_task(watch_deadlines(server.server_state, limits)),
+        asyncio.create_task(watch_deadlines(server.server_state.connections, limits)),
     ]
     _stop_with_parent(server, parent)
     logger.info("worker_ready", worker=name, generation=loader.roster.generation)

@@ -7,12 +7,10 @@ request of a connection, whoever answers it.
 
 import asyncio
 from collections import deque
-from enum import Enum
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from msgspec import Struct
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -25,6 +23,7 @@ from gateway.errors import (
     HeadTooLarge,
     MalformedRequest,
 )
+from gateway.http.deadlines import Limits, Phase
 from gateway.http.exchange import Exchange
 from gateway.http.head import Head, read_head
 from gateway.http.problems import Reply, reply_to_error
@@ -40,24 +39,6 @@ _MOST_FIELDS = 100
 _MOST_HEAD_BYTES = 64 << 10
 _MOST_KNOWN = 1024
 _LONGEST_KNOWN = 2048
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """What a connection holds a request to; times are in seconds."""
-
-    body_limit: int
-    header_deadline_s: float
-    body_deadline_s: float
-    idle_deadline_s: float
-
-
-class _Phase(Enum):
-    """What a connection waits for, and so which deadline it is under."""
-
-    IDLE = "a request, or its answer"
-    HEAD = "the rest of a head"
-    BODY = "the rest of a body"
-    ELSEWHERE = "a body that the application reads within a deadline of its own"
 
 
 class HotPath(HttpToolsProtocol):
@@ -86,7 +67,7 @@ class HotPath(HttpToolsProtocol):
         self._dated_by: object = None
         self._date_line = b""
         self._lesson: bytes | None = None  # bytes of a head that may become known
-        self._phase = _Phase.IDLE
+        self._phase = Phase.IDLE
         self._since = self.loop.time()
         self._is_in_message = False  # the parser has begun a request and not ended it
         self._head_bytes = 0
@@ -145,13 +126,13 @@ class HotPath(HttpToolsProtocol):
         waited_s = now - self._since
         if self.flow.read_paused:
             self._since = now  # it is we who hold it up
-        elif self._phase is _Phase.IDLE:
+        elif self._phase is Phase.IDLE:
             if waited_s > self.limits.idle_deadline_s and not self._is_answering:
                 self.transport.close()
-        elif self._phase is _Phase.HEAD:
+        elif self._phase is Phase.HEAD:
             if waited_s > self.limits.header_deadline_s:
                 self._give_up(HeadTimeout(self.limits.header_deadline_s))
-        elif self._phase is _Phase.BODY and waited_s > self.limits.body_deadline_s:
+        elif self._phase is Phase.BODY and waited_s > self.limits.body_deadline_s:
             if self.cycle.response_complete:
                 self.transport.close()  # nobody needs the rest of a body that was refused
             else:
@@ -167,7 +148,7 @@ class HotPath(HttpToolsProtocol):
             exchange.begin()
             exchange.body += data[end:]
             self._missing = -rest
-            self._phase, self._since = _Phase.BODY, self.loop.time()
+            self._phase, self._since = Phase.BODY, self.loop.time()
         elif rest == 0:
             exchange.submit(data[end:])
         else:
@@ -180,7 +161,7 @@ class HotPath(HttpToolsProtocol):
         rest = data[self._missing :]
         self._missing = max(0, self._missing - len(data))
         if not self._missing:
-            self._phase, self._since = _Phase.IDLE, self.loop.time()
+            self._phase, self._since = Phase.IDLE, self.loop.time()
             exchange.submit(exchange.take_body())
             if rest:
                 self._parse(rest)
@@ -190,7 +171,7 @@ class HotPath(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         if self._fault is not None:
             return
-        self._is_stuck = self._phase is _Phase.HEAD
+        self._is_stuck = self._phase is Phase.HEAD
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -211,7 +192,7 @@ class HotPath(HttpToolsProtocol):
         self._is_in_message = True
         self._is_stuck = False
         self._head_bytes = 0
-        self._phase, self._since = _Phase.HEAD, self.loop.time()
+        self._phase, self._since = Phase.HEAD, self.loop.time()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -229,14 +210,14 @@ class HotPath(HttpToolsProtocol):
             raise BadHost
         head = self._inference_head()
         if head is None:
-            self._phase = _Phase.ELSEWHERE
+            self._phase = Phase.ELSEWHERE
             super().on_headers_complete()
             return
         is_waiting = self._is_answering
         keep_alive = is_current and self.parser.should_keep_alive()
         exchange = self.cycle = Exchange(self, head, keep_alive=keep_alive)
         exchange.expects_continue = self.expect_100_continue
-        self._phase, self._since = _Phase.BODY, self.loop.time()
+        self._phase, self._since = Phase.BODY, self.loop.time()
         if lesson is not None and keep_alive and not exchange.expects_continue:
             self._learn(lesson, head)
         if is_waiting:
@@ -253,7 +234,7 @@ class HotPath(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._is_in_message = False
-        self._phase, self._since = _Phase.IDLE, self.loop.time()
+        self._phase, self._since = Phase.IDLE, self.loop.time()
         if isinstance(self.cycle, Exchange):
             self.cycle.end()
         else:
@@ -310,7 +291,7 @@ class HotPath(HttpToolsProtocol):
         # Its traceback holds this connection, and the two would wait for the garbage collector.
         self._fault = fault.with_traceback(None)
         self.flow.pause_reading()
-        is_own = self._is_in_message and self._phase is not _Phase.HEAD
+        is_own = self._is_in_message and self._phase is not Phase.HEAD
         if is_own and isinstance(self.cycle, Exchange):
             self.cycle.keep_alive = False
             self.cycle.refuse(fault)
@@ -349,14 +330,3 @@ class HotPath(HttpToolsProtocol):
     @property
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
-
-
-async def watch_deadlines(server_state: ServerState, limits: Limits) -> None:
-    """Hold all connections to their deadlines, within a tenth of the shortest; never returns."""
-    loop = asyncio.get_running_loop()
-    shortest_s = min(limits.header_deadline_s, limits.body_deadline_s, limits.idle_deadline_s)
-    while True:
-        await asyncio.sleep(shortest_s / 10)
-        for connection in list(server_state.connections):
-            if isinstance(connection, HotPath):
-                connection.check_deadline(loop.time())
