@@ -20,9 +20,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gateway.protocol.refusal import MAX_VIOLATIONS, Violation
+from registry.datatypes import FLOATS, Datatype
 from registry.errors import clip
 from registry.records import Action, Contract, Rule, RuleKind, Signature, TensorSpec
-from registry.tensors import FLOATS, NUMPY_TYPES, Datatype, Tensor
+from registry.tensors import NUMPY_TYPES, Tensor
 
 Mask = NDArray[np.bool_]
 Marker = Callable[[Tensor], Mask]

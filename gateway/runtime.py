@@ -15,7 +15,7 @@ from registry.records import SampleTensor, Signature, TensorSpec
 from registry.session import InvalidArgument, RunOptions, open_session
 from registry.tensors import Tensor, encode_tensors
 
-INLINE_LIMIT_US = 100.0
+INLINE_LIMIT_US = 200.0
 _SAMPLE_ROWS = 64
 _TEST_ROWS = 16
 _SAMPLES = 5

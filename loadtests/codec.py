@@ -17,8 +17,9 @@ from msgspec import Struct
 from gateway.protocol.messages import RequestedOutput
 from gateway.protocol.reader import RequestReader
 from gateway.protocol.response import encode_response
+from registry.datatypes import Datatype
 from registry.records import Signature, TensorSpec
-from registry.tensors import Datatype, Tensor, encode_tensors
+from registry.tensors import Tensor, encode_tensors
 
 COLUMNS = 30
 ROWS = (1, 64, 1024)

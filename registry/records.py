@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from registry.tensors import Datatype
+from registry.datatypes import Datatype
 
 CHAMPION = "champion"
 

@@ -10,9 +10,10 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.datatypes import Datatype
 from registry.errors import Rejected
 from registry.records import Categorical, Feature, Numeric, Reference
-from registry.tensors import NUMPY_TYPES, Datatype, Tensor
+from registry.tensors import NUMPY_TYPES, Tensor
 
 BINS = 20
 # A text seen less often could point at one person, so it is counted but not kept.

@@ -5,11 +5,9 @@ Categories of an integer input are written in decimal, those of BOOL as `true` a
 
 import math
 
-import numpy as np
-
+from registry.datatypes import FLOATS, INTEGER_BOUNDS, Datatype
 from registry.errors import Rejected, clip
 from registry.records import Contract, Rule, RuleKind, Signature, TensorSpec
-from registry.tensors import FLOATS, NUMPY_TYPES, Datatype
 
 _TRUTHS = ("true", "false")
 
@@ -84,5 +82,5 @@ def _can_hold(datatype: Datatype, value: str) -> bool:
     # Longer texts hold no integer of 64 bits, and very long ones are refused by `int`.
     if len(value) > 20 or not value.isascii() or not value.removeprefix("-").isdigit():
         return False
-    bounds = np.iinfo(NUMPY_TYPES[datatype])
-    return str(int(value)) == value and bounds.min <= int(value) <= bounds.max
+    least, greatest = INTEGER_BOUNDS[datatype]
+    return str(int(value)) == value and least <= int(value) <= greatest

@@ -21,9 +21,10 @@ import onnxruntime as ort
 from onnxruntime import InferenceSession, RunOptions
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
+from registry.datatypes import Datatype
 from registry.errors import Rejected, clip
 from registry.records import Signature, TensorSpec
-from registry.tensors import NUMPY_TYPES, ONNX_TYPES, Datatype, Tensor
+from registry.tensors import NUMPY_TYPES, ONNX_TYPES, Tensor
 
 __all__ = [
     "InferenceSession",

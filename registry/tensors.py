@@ -1,4 +1,4 @@
-"""Datatypes of the Open Inference Protocol, and the one canonical byte form of named tensors.
+"""Tensors as numpy arrays, and the one canonical byte form of named tensors.
 
 The canonical form is what records commit to and what replay reads, so a JSON request and a binary
 request with the same values commit to the same bytes.
@@ -6,7 +6,6 @@ request with the same values commit to the same bytes.
 
 import struct
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -15,26 +14,9 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.datatypes import Datatype
+
 Tensor = NDArray[Any]
-
-
-class Datatype(StrEnum):
-    """Element types of the protocol; the value is the name on the wire."""
-
-    BOOL = "BOOL"
-    UINT8 = "UINT8"
-    UINT16 = "UINT16"
-    UINT32 = "UINT32"
-    UINT64 = "UINT64"
-    INT8 = "INT8"
-    INT16 = "INT16"
-    INT32 = "INT32"
-    INT64 = "INT64"
-    FP16 = "FP16"
-    FP32 = "FP32"
-    FP64 = "FP64"
-    BYTES = "BYTES"
-    BF16 = "BF16"  # last, since a datatype's place is its code in the canonical form
 
 
 NUMPY_TYPES: dict[Datatype, np.dtype[Any]] = {
@@ -71,8 +53,6 @@ ONNX_TYPES: dict[str, Datatype] = {
     "tensor(string)": Datatype.BYTES,
     "tensor(bfloat16)": Datatype.BF16,
 }
-
-FLOATS = frozenset({Datatype.FP16, Datatype.FP32, Datatype.FP64, Datatype.BF16})
 
 _CODES = {datatype: code for code, datatype in enumerate(Datatype)}
 _BY_CODE = dict(enumerate(Datatype))

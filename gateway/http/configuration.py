@@ -8,9 +8,9 @@ from gateway.http.access import open_to
 from gateway.http.health import ModelName, VersionText
 from gateway.loader import Loader
 from gateway.security import Role
+from registry.datatypes import Datatype
 from registry.records import Contract, Reference, TensorSpec
 from registry.registry import Registry
-from registry.tensors import Datatype
 
 _READERS = open_to(Role.INVOKER, Role.VIEWER)
 # Clients read the number as "rows can be sent together"; what bounds a request is its body.

@@ -17,8 +17,9 @@ from gateway.http.problems import content_type
 from gateway.loader import Loader
 from gateway.roster import ServedVersion
 from gateway.security import Role
+from registry.datatypes import FLOATS, Datatype
 from registry.records import TensorSpec
-from registry.tensors import FLOATS, NUMPY_TYPES, Datatype
+from registry.tensors import NUMPY_TYPES
 
 _READERS = open_to(Role.INVOKER, Role.VIEWER)
 _DATA_PLANE = "/v2/docs/dataplane.json"

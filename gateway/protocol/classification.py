@@ -5,7 +5,8 @@ from math import prod
 
 import numpy as np
 
-from registry.tensors import FLOATS, Datatype, Tensor, datatype_of
+from registry.datatypes import FLOATS, Datatype
+from registry.tensors import Tensor, datatype_of
 
 
 def best_classes(tensor: Tensor, classes: int, labels: Sequence[str] = ()) -> Tensor:

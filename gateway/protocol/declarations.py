@@ -5,8 +5,8 @@ from math import prod
 from typing import Any
 
 from gateway.protocol.refusal import Tally
+from registry.datatypes import Datatype
 from registry.records import TensorSpec
-from registry.tensors import Datatype
 
 MAX_RANK = 32
 MAX_ELEMENTS = 1 << 27

@@ -16,8 +16,9 @@ from msgspec import UNSET, Struct
 
 from gateway.protocol.declarations import has_shape
 from gateway.protocol.json_values import READ_AS, REFUSED, element_type, fill_missing
+from registry.datatypes import Datatype
 from registry.records import TensorSpec
-from registry.tensors import NUMPY_TYPES, Datatype, Tensor
+from registry.tensors import NUMPY_TYPES, Tensor
 
 _WIDE = frozenset({Datatype.FP16, Datatype.FP32})  # whose limits numpy can check
 

@@ -18,8 +18,9 @@ from gateway.protocol.json_typed import Maker, TypedInput, tensor_makers
 from gateway.protocol.messages import InferRequest, RequestedOutput
 from gateway.protocol.parameters import NO_WISHES, OutputChoice, Wishes, read_wishes
 from gateway.protocol.refusal import Refusal, Tally, refuse
+from registry.datatypes import Datatype
 from registry.records import Signature
-from registry.tensors import NUMPY_TYPES, Datatype, Tensor
+from registry.tensors import NUMPY_TYPES, Tensor
 
 _NO_LENGTH = -1
 _NO_MAKERS: Mapping[type[TypedInput], Maker] = {}

@@ -8,7 +8,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from gateway.protocol.classification import best_classes
 from gateway.protocol.messages import Encoded, Parameter, RequestedOutput
-from registry.tensors import Datatype, Tensor, datatype_of, element_bytes
+from registry.datatypes import Datatype
+from registry.tensors import Tensor, datatype_of, element_bytes
 
 
 class JsonTensor(Struct, gc=False):

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from registry.datatypes import FLOATS, Datatype
 from registry.errors import Rejected, clip
 from registry.records import SampleTensor, Signature, TensorSpec
-from registry.tensors import FLOATS, NUMPY_TYPES, Datatype, Tensor
+from registry.tensors import NUMPY_TYPES, Tensor
 
 Inputs = dict[str, Tensor]
 

@@ -19,6 +19,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.pipeline import Pipeline
 
 from registry.contract import derive_contract
+from registry.datatypes import Datatype
 from registry.errors import Rejected, clip
 from registry.publishing.lineage import collect_lineage
 from registry.publishing.metrics import accuracy, area_under_roc, mean_absolute_error
@@ -26,7 +27,7 @@ from registry.publishing.tables import Columns, Frame, Table, columns_of, match_
 from registry.records import Draft, Metric, Parity
 from registry.reference import derive_reference
 from registry.session import open_session, read_signature
-from registry.tensors import Datatype, Tensor
+from registry.tensors import Tensor
 
 TOLERANCE = 1e-5
 # Probabilities that agree within the tolerance can still tie, and a tie may fall either way.

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from registry.datatypes import FLOATS, Datatype
 from registry.errors import Rejected, clip
 from registry.records import Signature, TensorSpec
-from registry.tensors import FLOATS, NUMPY_TYPES, Datatype, Tensor, encode_tensors
+from registry.tensors import NUMPY_TYPES, Tensor, encode_tensors
 
 # The input of a model that was trained on a matrix without column names.
 MATRIX_INPUT = "X"

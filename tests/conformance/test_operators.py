@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from registry.tensors import Datatype
+from registry.datatypes import Datatype
 from tests.conformance.cases import Case, load_cases
 from tests.conformance.forms import datatype_of
 from tests.conformance.judging import Outcome

@@ -32,8 +32,9 @@ from gateway.protocol.refusal import (
     refuse_for,
 )
 from gateway.protocol.response import encode_response
+from registry.datatypes import FLOATS, Datatype
 from registry.records import Signature, TensorSpec
-from registry.tensors import FLOATS, NUMPY_TYPES, Datatype, Tensor, encode_tensors
+from registry.tensors import NUMPY_TYPES, Tensor, encode_tensors
 
 INTEGERS = [datatype for datatype in Datatype if "INT" in datatype]
 

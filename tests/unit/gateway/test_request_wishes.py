@@ -12,8 +12,9 @@ from gateway.protocol.messages import InferRequest, RequestedOutput
 from gateway.protocol.reader import RequestReader
 from gateway.protocol.refusal import Refusal, refuse
 from gateway.protocol.response import encode_response
+from registry.datatypes import Datatype
 from registry.records import Signature, TensorSpec
-from registry.tensors import Datatype, Tensor
+from registry.tensors import Tensor
 
 WANTED = Signature(
     inputs=(TensorSpec(name="x", datatype=Datatype.FP32, shape=(-1,)),),

@@ -16,10 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from registry.admission import admit as admission
 from registry.admission.admit import admit
 from registry.admission.inspector import inspect
+from registry.datatypes import Datatype
 from registry.errors import Rejected, StoreUnavailable
 from registry.records import SampleTensor
 from registry.session import open_session
-from registry.tensors import Datatype
 from tests.builders import (
     ONNX_ELEMENTS,
     identity_model,

@@ -19,13 +19,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
+from registry.datatypes import Datatype
 from registry.errors import Rejected
 from registry.publishing.onnx import draft_from_file
 from registry.publishing.sklearn import check_parity, convert, draft_from_sklearn, measure
 from registry.publishing.tables import columns_of
 from registry.records import Categorical, Numeric, RuleKind
 from registry.session import open_session, read_signature
-from registry.tensors import Datatype, Tensor
+from registry.tensors import Tensor
 
 TRAINED, HELD_OUT = 900, 300
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from registry.datatypes import Datatype
 from registry.errors import Rejected
 from registry.records import Action, Contract, Rule, RuleKind, Signature, TensorSpec
 from registry.rules import check_rules
-from registry.tensors import Datatype
 
 SIGNATURE = Signature(
     inputs=tuple(

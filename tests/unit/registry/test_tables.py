@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from registry.datatypes import Datatype
 from registry.errors import Rejected
 from registry.publishing.tables import columns_of, digest_columns, match_inputs, read_table
 from registry.records import Signature, TensorSpec
-from registry.tensors import Datatype, Tensor, decode_tensors, encode_tensors
+from registry.tensors import Tensor, decode_tensors, encode_tensors
 
 FRAME = pd.DataFrame(
     {

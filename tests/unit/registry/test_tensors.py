@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.tensors import (
-    NUMPY_TYPES,
-    Datatype,
-    Tensor,
-    datatype_of,
-    decode_tensors,
-    encode_tensors,
-)
+from registry.datatypes import Datatype
+from registry.tensors import NUMPY_TYPES, Tensor, datatype_of, decode_tensors, encode_tensors
 
 INTEGERS = [f"{kind}{bits}" for kind in ("UINT", "INT") for bits in (8, 16, 32, 64)]
 CODES = ["BOOL", *INTEGERS, "FP16", "FP32", "FP64", "BYTES", "BF16"]

@@ -9,11 +9,11 @@ from onnx import TensorProto, helper
 from registry.admission.admit import admit
 from registry.admission.zipmap import without_zipmap
 from registry.artifacts import digest_of
+from registry.datatypes import Datatype
 from registry.errors import Rejected
 from registry.records import Draft
 from registry.registry import Registry
 from registry.session import open_session, read_signature
-from registry.tensors import Datatype
 from tests.builders import AUTHOR, linear_model
 
 OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
