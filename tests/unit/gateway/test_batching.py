@@ -11,7 +11,7 @@ from onnx import helper
 from gateway.batching import Run, join, run_batch, split_turn
 from gateway.errors import GatewayError
 from gateway.protocol.messages import InferRequest
-from gateway.runtime import Runner, Watchdog
+from gateway.runtime import INLINE_LIMIT_US, Runner, Watchdog
 from registry.session import open_session, read_signature
 from registry.tensors import Tensor
 from tests.builders import identity_model, linear_model, make_model, two_input_model
@@ -130,7 +130,7 @@ def test_a_batch_never_grows_beyond_what_stays_short(
     watchdog: Watchdog,
 ) -> None:
     runner = make_runner(linear_model(), watchdog)
-    runner._row_us, runner._fixed_us = 30.0, 0.0
+    runner._row_us, runner._fixed_us = 0.3 * INLINE_LIMIT_US, 0.0
 
     runs = ask_together(runner, [{"x": np.ones((1, 3), np.float32)}] * 7)
 
@@ -139,7 +139,7 @@ def test_a_batch_never_grows_beyond_what_stays_short(
 
 def test_every_request_of_a_turn_is_in_one_batch(watchdog: Watchdog) -> None:
     runner = make_runner(linear_model(), watchdog)
-    runner._row_us, runner._fixed_us = 30.0, 0.0
+    runner._row_us, runner._fixed_us = 0.3 * INLINE_LIMIT_US, 0.0
     rows = [1, 1, 2, 9, 1, 1, 1, 1]
 
     batches = [rows[batch] for batch in split_turn(rows, runner)]
