@@ -57,12 +57,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
     metrics.gauge("journal_waiting", lambda: journal.waiting)
     metrics.gauge("resident_bytes", resident_bytes)
     spans = _open_spans(settings)
-    loader = Loader(
-        worker=name,
-        registry=registry,
-        watchdog=watchdog,
-        poll_s=settings.poll_s,
-    )
+    loader = Loader(worker=name, registry=registry, watchdog=watchdog, poll_s=settings.poll_s)
     await loader.load()
     pipeline = Pipeline(
         roster=lambda: loader.roster,
@@ -82,12 +77,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
         meter=meter,
         trail=AuditTrail(store, settings.journal_dir),
     )
-    limits = Limits(
-        body_limit=settings.body_limit,
-        header_deadline_s=settings.header_deadline_s,
-        body_deadline_s=settings.body_deadline_s,
-        idle_deadline_s=settings.idle_deadline_s,
-    )
+    limits = _limits(settings)
     server = uvicorn.Server(_uvicorn_config(application, pipeline, limits, settings))
     _settle_memory()
     tasks = [
@@ -109,6 +99,15 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
         long_runs.close()
         watchdog.close()
         store.close()
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        body_limit=settings.body_limit,
+        header_deadline_s=settings.header_deadline_s,
+        body_deadline_s=settings.body_deadline_s,
+        idle_deadline_s=settings.idle_deadline_s,
+    )
 
 
 def _open_spans(settings: Settings) -> "Spans | None":
