@@ -20,29 +20,30 @@ from registry.records import (
     AliasChange,
     AuditRecord,
     Key,
+    Origin,
     RecordFilter,
     Setting,
     SettingName,
+    SignedCheckpoint,
     Version,
     VersionState,
     WorkerStatus,
 )
-from registry.stores import rows
+from registry.stores import log, rows
 from registry.times import to_us
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # Every SQLite from 3.7.0 to 3.51.2 can corrupt a WAL database that has two writers.
 OLDEST_SAFE_SQLITE = (3, 51, 3)
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 # How a store of each older format becomes one of the next.
-_MIGRATIONS = {1: Path(__file__).with_name("from_1.sql")}
+_MIGRATIONS = {step: Path(__file__).with_name(f"from_{step}.sql") for step in (1, 2)}
 _BUSY_TIMEOUT_MS = 10_000
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
 _INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_PAYLOAD = "INSERT INTO payload VALUES (?, ?, ?, ?)"
-_NEXT_INDEX = "SELECT coalesce(max(idx) + 1, 0) FROM record"
 _NOW_NAMED = """
     SELECT alias, version FROM alias_change AS change
     WHERE model = ? AND version IS NOT NULL AND sequence = (
@@ -121,6 +122,24 @@ class SqliteReader:
     def positions(self) -> dict[str, int]:
         return dict(self._rows("SELECT segment, reached FROM position"))
 
+    def tree_size(self) -> int:
+        return log.size(self._rows)
+
+    def tile(self, level: int, number: int) -> bytes:
+        return log.tile(self._rows, level, number)
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        return log.leaves(self._rows, start, end)
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        return log.checkpoint(self._rows)
+
+    def checkpoints(self) -> list[SignedCheckpoint]:
+        return log.checkpoints(self._rows)
+
+    def origins(self) -> list[Origin]:
+        return log.origins(self._rows)
+
     def workers(self) -> list[WorkerStatus]:
         return [rows.to_worker(row) for row in self._rows("SELECT * FROM worker ORDER BY worker")]
 
@@ -158,9 +177,18 @@ class SqliteTransaction(SqliteReader):
         self._change(query, (name.value, model or rows.ALL_MODELS))
 
     def append(self, record: AuditRecord) -> None:
-        [(index,)] = self._rows(_NEXT_INDEX)
-        self._rows(_INSERT_RECORD, rows.record_row(index, encode_record(record)))
+        leaf = encode_record(record)
+        self._rows(_INSERT_RECORD, rows.record_row(log.extend(self._rows, [leaf]), leaf))
         self._recorded = True
+
+    def add_checkpoint(self, signed: SignedCheckpoint) -> None:
+        log.add_checkpoint(self._rows, signed)
+
+    def amend_checkpoint(self, size: int, note: str) -> None:
+        log.amend_checkpoint(self._rows, size, note)
+
+    def add_origin(self, origin: Origin) -> None:
+        log.add_origin(self._rows, origin)
 
     def finish(self) -> None:
         """Move the generation if anything changed; a change without its record is refused."""
@@ -214,6 +242,8 @@ class SqliteStore(SqliteReader):
             else:
                 for step in range(found, SCHEMA_VERSION):
                     connection.execute(_MIGRATIONS[step].read_text())
+                if found < 3:
+                    log.hash_leaves(connection)
 
     @contextmanager
     def snapshot(self) -> Iterator[SqliteReader]:
@@ -240,7 +270,7 @@ class SqliteStore(SqliteReader):
             (reached,) = found.fetchone() or (0,)
             if reached != start:
                 raise Conflict(f"Segment {segment} is integrated up to {reached}, not {start}.")
-            (first,) = next(connection.execute(_NEXT_INDEX))
+            first = log.extend(self._rows, [entry.leaf for entry in entries])
             numbered = list(enumerate(entries, first))
             connection.executemany(
                 _INSERT_RECORD, (rows.record_row(index, entry.leaf) for index, entry in numbered)

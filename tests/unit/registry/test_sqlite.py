@@ -10,7 +10,9 @@ import apsw
 import pytest
 
 from registry import service
+from registry.entry import Entry, new_record_id
 from registry.errors import StoreIncompatible, StoreUnavailable
+from registry.records import RecordFilter
 from registry.store import open_store
 from registry.stores.sqlite import check_library
 from tests.builders import AUTHOR, linear_model, open_registry, publish
@@ -23,6 +25,13 @@ print("ready", flush=True)
 sys.stdin.readline()
 print(open_store(Path(sys.argv[1])).generation())
 """
+
+
+TO_FORMAT_2 = """
+    DROP TABLE tree; DROP TABLE tile; DROP TABLE checkpoint; DROP TABLE origin;
+    PRAGMA user_version = 2;
+"""
+TO_FORMAT_1 = f"{TO_FORMAT_2} DROP TABLE setting; PRAGMA user_version = 1"
 
 
 @pytest.mark.parametrize("version", ["3.7.0", "3.51.2", "3.51", "3.9.99", "2.99.99"])
@@ -80,7 +89,7 @@ def test_a_store_of_the_first_format_is_brought_to_this_one_with_all_it_holds(
     before = [registry.store.versions("linear"), registry.store.alias_changes("linear")]
     registry.store.close()
     connection = apsw.Connection(str(tmp_path / "store.sqlite3"))
-    connection.execute("DROP TABLE setting; PRAGMA user_version = 1")
+    connection.execute(TO_FORMAT_1)
     connection.close()
 
     registry = open_registry(tmp_path)
@@ -93,6 +102,42 @@ def test_a_store_of_the_first_format_is_brought_to_this_one_with_all_it_holds(
     registry.store.close()
 
 
+def make_entries(count: int) -> list[Entry]:
+    leaf = b'{"v":1,"id":"%b","time":"1","kind":"damage","outcome":"failed"}'
+    return [Entry(leaf % new_record_id(number).encode(), None) for number in range(count)]
+
+
+def test_the_records_of_a_store_without_a_tree_are_hashed_when_it_is_opened(tmp_path: Path) -> None:
+    places = ((0, 0), (0, 1), (0, 2), (1, 0))
+    store = open_store(tmp_path)
+    store.integrate("one", 0, 9, make_entries(600))
+    before = [store.tile(*place) for place in places]
+    store.close()
+    connection = apsw.Connection(str(tmp_path / "store.sqlite3"))
+    connection.execute(TO_FORMAT_2)
+    connection.close()
+
+    store = open_store(tmp_path)
+
+    assert store.tree_size() == 600
+    assert [store.tile(*place) for place in places] == before
+    assert len(before[2]) == (600 - 512) * 32
+    store.close()
+
+
+def test_an_index_is_given_once_even_where_its_record_is_gone(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.integrate("one", 0, 9, make_entries(3))
+    connection = apsw.Connection(str(tmp_path / "store.sqlite3"))
+    connection.execute("DELETE FROM record")
+    connection.close()
+
+    store.integrate("two", 0, 9, [later := make_entries(4)[-1]])
+
+    assert store.records(RecordFilter(), before=None, limit=9) == [(3, later.leaf)]
+    store.close()
+
+
 def test_a_new_store_has_the_tables_of_a_migrated_one(tmp_path: Path) -> None:
     def tables(folder: Path) -> list[object]:
         connection = apsw.Connection(str(folder / "store.sqlite3"))
@@ -103,7 +148,7 @@ def test_a_new_store_has_the_tables_of_a_migrated_one(tmp_path: Path) -> None:
     for name in ("new", "old"):
         open_store(tmp_path / name).close()
     connection = apsw.Connection(str(tmp_path / "old" / "store.sqlite3"))
-    connection.execute("DROP TABLE setting; PRAGMA user_version = 1")
+    connection.execute(TO_FORMAT_1)
     connection.close()
     open_store(tmp_path / "old").close()
 
