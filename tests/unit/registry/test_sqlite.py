@@ -4,16 +4,22 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import apsw
 import pytest
 
 from registry import service
-from registry.errors import StoreIncompatible, StoreUnavailable
-from registry.store import open_store
+from registry.entry import Entry, Payload, decode_record, new_record_id, now_ns
+from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
+from registry.records import Kind, RecordFilter
+from registry.store import Store, open_store
 from registry.stores.sqlite import check_library
+from registry.times import now
 from tests.builders import AUTHOR, linear_model, open_registry, publish
+from tests.unit.registry.formats import as_format_1, as_format_2
 
 OPEN = """
 import sys
@@ -72,20 +78,26 @@ def test_a_store_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> 
     assert (tmp_path / "store.sqlite3").read_bytes() == before
 
 
-def test_a_store_of_the_first_format_is_brought_to_this_one_with_all_it_holds(
-    tmp_path: Path,
+@pytest.mark.parametrize("as_before", [as_format_1, as_format_2])
+def test_a_store_of_an_earlier_format_is_brought_to_this_one_with_all_it_holds(
+    tmp_path: Path, as_before: Callable[[Path], None]
 ) -> None:
     registry = open_registry(tmp_path)
     publish(registry, "linear", linear_model())
-    before = [registry.store.versions("linear"), registry.store.alias_changes("linear")]
+    payload = Payload(b"s" * 32, b"in", b"out")
+    leaf = registry.store.records(RecordFilter(), before=None, limit=1)[0][1]
+    other = leaf.replace(decode_record(leaf).id.encode(), new_record_id(now_ns()).encode())
+    registry.store.integrate("one.segment", 0, 1, [Entry(other, payload)])
+    before = everything(registry.store)
     registry.store.close()
-    connection = apsw.Connection(str(tmp_path / "store.sqlite3"))
-    connection.execute("DROP TABLE setting; PRAGMA user_version = 1")
-    connection.close()
+    as_before(tmp_path)
 
     registry = open_registry(tmp_path)
 
-    assert [registry.store.versions("linear"), registry.store.alias_changes("linear")] == before
+    assert everything(registry.store) == before
+    assert registry.store.payload(decode_record(other).id) == payload
+    with pytest.raises(Conflict):
+        registry.store.integrate("two.segment", 0, 1, [Entry(other, payload)])
     service.unload(registry, "linear", AUTHOR)
     registry.store.close()
     registry = open_registry(tmp_path)
@@ -93,7 +105,21 @@ def test_a_store_of_the_first_format_is_brought_to_this_one_with_all_it_holds(
     registry.store.close()
 
 
-def test_a_new_store_has_the_tables_of_a_migrated_one(tmp_path: Path) -> None:
+def everything(store: Store) -> list[object]:
+    year = timedelta(days=365)
+    return [
+        store.versions("linear"),
+        store.alias_changes("linear"),
+        store.records(RecordFilter(), before=None, limit=100),
+        store.records(RecordFilter(kind=Kind.ADMIN, model="linear"), before=None, limit=100),
+        store.tallies(since=now() - year, until=now() + year, hours=24, model=None),
+    ]
+
+
+@pytest.mark.parametrize("as_before", [as_format_1, as_format_2])
+def test_a_new_store_has_the_tables_of_a_migrated_one(
+    tmp_path: Path, as_before: Callable[[Path], None]
+) -> None:
     def tables(folder: Path) -> list[object]:
         connection = apsw.Connection(str(folder / "store.sqlite3"))
         found = list(connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name"))
@@ -102,9 +128,7 @@ def test_a_new_store_has_the_tables_of_a_migrated_one(tmp_path: Path) -> None:
 
     for name in ("new", "old"):
         open_store(tmp_path / name).close()
-    connection = apsw.Connection(str(tmp_path / "old" / "store.sqlite3"))
-    connection.execute("DROP TABLE setting; PRAGMA user_version = 1")
-    connection.close()
+    as_before(tmp_path / "old")
     open_store(tmp_path / "old").close()
 
     assert tables(tmp_path / "old") == tables(tmp_path / "new")
