@@ -1,4 +1,4 @@
-"""`gateway`: serve, demo, and the keys and records of a data directory."""
+"""`gateway`: serve, demo, and the keys and audit trail of a data directory."""
 
 import importlib
 from datetime import timedelta
@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 import gateway
+from gateway.audit_cli import audit
 from gateway.logs import configure_logs
 from gateway.security import Role, make_key
 from gateway.serve import serve
 from gateway.settings import Settings, Transport
-from registry.audit.query import AuditTrail
 from registry.console import (
     DATA_DIR,
     Commands,
@@ -21,8 +21,7 @@ from registry.console import (
     open_registry,
     print_table,
 )
-from registry.records import AuditRecord, Kind, Outcome, RecordFilter
-from registry.times import from_us, now
+from registry.times import now
 
 _ROLES = click.Choice([role.value for role in Role])
 _DEFAULTS = Settings(data_dir=DATA_DIR)
@@ -173,39 +172,7 @@ def revoke_key(data_dir: Path, key_id: str) -> None:
     click.echo(f"{key_id} is revoked.")
 
 
-@main.group()
-def audit() -> None:
-    """Ask the audit trail; no server needs to run."""
-
-
-@audit.command("records")
-@data_dir_option
-@click.option("--model")
-@click.option("--version", type=int)
-@click.option("--kind", type=click.Choice([one.value for one in Kind]))
-@click.option("--outcome", type=click.Choice([one.value for one in Outcome]))
-@click.option("--principal")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
-def list_records(data_dir: Path, limit: int, **wanted: Any) -> None:
-    """Show the newest records that fit."""
-    trail = AuditTrail(open_registry(data_dir).store, data_dir / "journal")
-    print_table(
-        ("time", "kind", "outcome", "model", "lane", "principal", "what", "id"),
-        (_row(found.record) for found in trail.find(RecordFilter(**wanted), limit=limit).records),
-    )
-
-
-def _row(record: AuditRecord) -> tuple[object, ...]:
-    return (
-        from_us(int(record.time) // 1000),
-        record.kind,
-        record.outcome,
-        "" if record.model is None else f"{record.model} {record.version or ''}",
-        record.lane,
-        record.principal,
-        record.action or record.error or record.subject or f"{record.rows} rows",
-        record.id,
-    )
+main.add_command(audit)
 
 
 if __name__ == "__main__":

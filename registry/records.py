@@ -305,6 +305,7 @@ class Kind(StrEnum):
     DAMAGE = "damage"  # durable records could not be read back
     ORIGIN = "origin"  # the log goes on under another name, since what it had signed is lost
     ROTATION = "rotation"  # the log is signed by another key from here on
+    READ = "read"  # somebody read audit data
 
 
 class Lane(StrEnum):
@@ -399,6 +400,33 @@ class RecordFilter(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+class Aspect(StrEnum):
+    """What a tally counts records by, beside their stream and hour."""
+
+    RECORD = "record"  # the record itself
+    ERROR = "error"  # the code that it was refused or failed with
+    VIOLATION = "violation"  # a rule that it was refused for
+    FLAG = "flag"  # a rule that its answer says it broke
+    OBSERVED = "observed"  # a rule that only the record says it broke
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """How many records a period has that are alike; `name` is the error code or rule, if any.
+
+    The period begins at `start`.
+    """
+
+    start: datetime
+    kind: Kind
+    outcome: Outcome
+    model: str | None
+    version: int | None
+    lane: str | None
+    aspect: Aspect
+    name: str
+    count: int
 
 
 def to_json(value: Struct) -> bytes:

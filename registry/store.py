@@ -22,6 +22,7 @@ from registry.records import (
     Setting,
     SettingName,
     SignedCheckpoint,
+    Tally,
     Version,
     VersionState,
     WorkerStatus,
@@ -76,6 +77,16 @@ class Reader(Protocol):
 
     def payload(self, record_id: str) -> Payload | None:
         """Return the payload of one integrated record, or None."""
+        ...
+
+    def tallies(
+        self, *, since: datetime, until: datetime, hours: int, model: str | None
+    ) -> list[Tally]:
+        """Count the integrated records of a time, or those of one model, by periods of `hours`.
+
+        Periods begin at multiples of so many hours since 1970, UTC; those that `since` and `until`
+        lie in are counted whole.
+        """
         ...
 
     def positions(self) -> dict[str, int]:

@@ -25,11 +25,12 @@ from registry.records import (
     Setting,
     SettingName,
     SignedCheckpoint,
+    Tally,
     Version,
     VersionState,
     WorkerStatus,
 )
-from registry.stores import log, rows
+from registry.stores import log, records, rows, tallies
 from registry.times import to_us
 
 SCHEMA_VERSION = 3
@@ -38,11 +39,10 @@ OLDEST_SAFE_SQLITE = (3, 51, 3)
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 # How a store of each older format becomes one of the next.
-_MIGRATIONS = {step: Path(__file__).with_name(f"from_{step}.sql") for step in (1, 2)}
+_MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2)}
 _BUSY_TIMEOUT_MS = 10_000
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
-_INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_PAYLOAD = "INSERT INTO payload VALUES (?, ?, ?, ?)"
 _NOW_NAMED = """
     SELECT alias, version FROM alias_change AS change
@@ -104,9 +104,7 @@ class SqliteReader:
     def records(
         self, wanted: RecordFilter, *, before: str | None, limit: int
     ) -> list[tuple[int, bytes]]:
-        where, values = rows.conditions(wanted, before)
-        query = f"SELECT idx, leaf FROM record WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - columns are ours, values are bound
-        return [(index, leaf) for index, leaf in self._rows(query, (*values, limit))]
+        return records.find_records(self._rows, wanted, before, limit)
 
     def record(self, record_id: str) -> tuple[int, bytes] | None:
         found = self._rows("SELECT idx, leaf FROM record WHERE id = ?", (rows.id_bytes(record_id),))
@@ -118,6 +116,12 @@ class SqliteReader:
             (rows.id_bytes(record_id),),
         )
         return Payload(*found[0]) if found else None
+
+    def tallies(
+        self, *, since: datetime, until: datetime, hours: int, model: str | None
+    ) -> list[Tally]:
+        span = tallies.span(since, until, hours, model)
+        return [tallies.to_tally(row) for row in self._rows(tallies.SELECT, span)]
 
     def positions(self) -> dict[str, int]:
         return dict(self._rows("SELECT segment, reached FROM position"))
@@ -178,7 +182,8 @@ class SqliteTransaction(SqliteReader):
 
     def append(self, record: AuditRecord) -> None:
         leaf = encode_record(record)
-        self._rows(_INSERT_RECORD, rows.record_row(log.extend(self._rows, [leaf]), leaf))
+        with _translated():
+            records.add_records(self._own, log.extend(self._rows, [leaf]), [leaf])
         self._recorded = True
 
     def add_checkpoint(self, signed: SignedCheckpoint) -> None:
@@ -231,6 +236,8 @@ class SqliteStore(SqliteReader):
             # Of a new file: a record is larger than a quarter of SQLite's usual page.
             connection.execute("PRAGMA page_size = 8192")
             connection.execute("PRAGMA journal_mode = WAL")
+        # A table that others refer to is made anew with their references unchecked meanwhile.
+        connection.execute("PRAGMA foreign_keys = OFF")
         with _immediately(connection):
             (found,) = next(connection.execute("PRAGMA user_version"))
             if found == 0:
@@ -242,8 +249,10 @@ class SqliteStore(SqliteReader):
             else:
                 for step in range(found, SCHEMA_VERSION):
                     connection.execute(_MIGRATIONS[step].read_text())
-                if found < 3:
-                    log.hash_leaves(connection)
+                    if step == 2:
+                        records.add_kept(connection)
+                        log.hash_leaves(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
 
     @contextmanager
     def snapshot(self) -> Iterator[SqliteReader]:
@@ -270,14 +279,16 @@ class SqliteStore(SqliteReader):
             (reached,) = found.fetchone() or (0,)
             if reached != start:
                 raise Conflict(f"Segment {segment} is integrated up to {reached}, not {start}.")
-            first = log.extend(self._rows, [entry.leaf for entry in entries])
-            numbered = list(enumerate(entries, first))
-            connection.executemany(
-                _INSERT_RECORD, (rows.record_row(index, entry.leaf) for index, entry in numbered)
-            )
+            leaves = [entry.leaf for entry in entries]
+            first = log.extend(self._rows, leaves)
+            records.add_records(connection, first, leaves)
             connection.executemany(
                 _INSERT_PAYLOAD,
-                (rows.payload_row(i, e.payload) for i, e in numbered if e.payload is not None),
+                (
+                    rows.payload_row(index, entry.payload)
+                    for index, entry in enumerate(entries, first)
+                    if entry.payload is not None
+                ),
             )
             connection.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (segment, end))
 

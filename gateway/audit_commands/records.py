@@ -1,0 +1,41 @@
+"""`gateway audit records`: the newest records that fit."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from registry.audit.query import AuditTrail
+from registry.console import data_dir_option, open_registry, print_table
+from registry.records import AuditRecord, Kind, Outcome, RecordFilter
+from registry.times import from_us
+
+
+@click.command("records")
+@data_dir_option
+@click.option("--model")
+@click.option("--version", type=int)
+@click.option("--kind", type=click.Choice([one.value for one in Kind]))
+@click.option("--outcome", type=click.Choice([one.value for one in Outcome]))
+@click.option("--principal")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+def list_records(data_dir: Path, limit: int, **wanted: Any) -> None:
+    """Show the newest records that fit."""
+    trail = AuditTrail(open_registry(data_dir).store, data_dir / "journal")
+    print_table(
+        ("time", "kind", "outcome", "model", "lane", "principal", "what", "id"),
+        (_row(found.record) for found in trail.find(RecordFilter(**wanted), limit=limit).records),
+    )
+
+
+def _row(record: AuditRecord) -> tuple[object, ...]:
+    return (
+        from_us(int(record.time) // 1000),
+        record.kind,
+        record.outcome,
+        "" if record.model is None else f"{record.model} {record.version or ''}",
+        record.lane,
+        record.principal,
+        record.action or record.error or record.subject or f"{record.rows} rows",
+        record.id,
+    )
