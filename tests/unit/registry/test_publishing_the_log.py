@@ -312,6 +312,18 @@ def test_two_rotations_at_once_are_signed_by_all_three(world: World) -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["", "no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"],
+)
+def test_a_file_that_holds_no_key_is_no_key(world: World, content: str) -> None:
+    (world.folder / "log.key").write_text(content)
+    with pytest.raises(LogKeyMissing):
+        world.open()
+    assert world.store.origins() == []
+    assert (world.folder / "log.key").read_text() == content
+
+
 def test_a_lost_key_is_missed_and_replaced_under_another_name(world: World) -> None:
     first = world.open()
     world.add(1)
