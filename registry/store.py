@@ -24,7 +24,9 @@ from registry.records import (
     VersionState,
     WorkerStatus,
 )
+from registry.stores.payloads import Subject
 from registry.stores.sqlite import SqliteStore
+from registry.vault import FILE_NAME, Vault
 
 
 class Reader(Protocol):
@@ -73,7 +75,10 @@ class Reader(Protocol):
         ...
 
     def payload(self, record_id: str) -> Payload | None:
-        """Return the payload of one integrated record, or None."""
+        """Return the payload of one integrated record, unsealed, or None if none was ever kept.
+
+        Raises PayloadErased, PayloadExpired, and PayloadKeyMissing for what cannot be unsealed.
+        """
         ...
 
     def positions(self) -> dict[str, int]:
@@ -114,9 +119,28 @@ class Transaction(Reader, Protocol):
         """Give a record the next index of the log."""
         ...
 
+    def find_subject(self, subject: str) -> Subject | None:
+        """Find what is kept of a person, or None. Raises PayloadKeyMissing."""
+        ...
+
+    def erase(self, subject: Subject) -> int:
+        """Destroy the key and the payloads of a person, and return how many payloads."""
+        ...
+
+    def expire(self, indexes: Sequence[int]) -> None:
+        """Destroy payloads, and the keys of persons of whom nothing else is kept."""
+        ...
+
 
 class Store(Reader, Protocol):
-    """All that must outlive a process. Any thread may use it."""
+    """All that must outlive a process. Any thread may use it.
+
+    What is destroyed is overwritten with zeros where it stood, and gone from the whole disk's view
+    of the store once `scrub` has said so. `vault` has the key that payloads of persons are sealed
+    with.
+    """
+
+    vault: Vault
 
     def write(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that sees, and keeps, the state that no other writer can change."""
@@ -129,8 +153,13 @@ class Store(Reader, Protocol):
     def integrate(self, segment: str, start: int, end: int, entries: Sequence[Entry]) -> None:
         """Append the entries of a segment's bytes from `start` to `end`, exactly once.
 
-        Raises Conflict where the segment was not integrated up to `start` before.
+        Raises Conflict where the segment was not integrated up to `start` before, and
+        PayloadKeyMissing where a payload has to be sealed and cannot be.
         """
+        ...
+
+    def scrub(self) -> bool:
+        """Leave no older state of the store in any file, and say whether that could be done now."""
         ...
 
     def forget_segment(self, segment: str) -> None:
@@ -152,13 +181,15 @@ class Store(Reader, Protocol):
     def close(self) -> None: ...
 
 
-def open_store(data_dir: Path) -> Store:
+def open_store(data_dir: Path, payload_key: Path | None = None) -> Store:
     """Open the store under a data directory, making both where there is none.
 
-    Raises StoreIncompatible for a database or library that must not be used.
+    The key that seals payloads of persons is in the file `payload_key`, else under the directory
+    too; it is made when it is first needed. Raises StoreIncompatible for a database or library
+    that must not be used.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return SqliteStore(data_dir / "store.sqlite3")
+        return SqliteStore(data_dir / "store.sqlite3", Vault(payload_key or data_dir / FILE_NAME))
     except OSError as error:
         raise StoreUnavailable("its folder cannot be used") from error

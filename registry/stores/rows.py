@@ -7,7 +7,6 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from registry.entry import Payload
 from registry.errors import InvalidRequest
 from registry.records import (
     AliasCause,
@@ -152,10 +151,6 @@ def record_row(index: int, leaf: bytes) -> Row:
         found.request_id,
         leaf,
     )
-
-
-def payload_row(index: int, payload: Payload) -> Row:
-    return (index, payload.salt, payload.input, payload.output)
 
 
 def worker_row(status: WorkerStatus) -> Row:

@@ -63,13 +63,31 @@ CREATE INDEX record_outcome ON record (outcome, id) WHERE outcome <> 'answered';
 CREATE INDEX record_principal ON record (principal, id);
 CREATE INDEX record_request ON record (request_id, id) WHERE request_id IS NOT NULL;
 
--- Input and output are null where they were too large to keep.
+-- The keys that payloads of persons are sealed with, wrapped by the key in a file beside the store.
+-- Rows are never deleted: an erased one holds zeros, as many bytes as before. `tag` begins `lookup`.
+CREATE TABLE subject_key (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    tag BLOB NOT NULL,
+    lookup BLOB NOT NULL,
+    wrapped BLOB NOT NULL
+) STRICT;
+CREATE INDEX subject_key_tag ON subject_key (tag);
+-- Which key that file must hold; no row before its first use.
+CREATE TABLE payload_key (fingerprint BLOB NOT NULL) STRICT;
+
+-- Input and output are null where they are not kept. `sealed` holds all three for a person, and the
+-- salt is empty then. `gone` says why nothing is left: `erased` or `expired`.
 CREATE TABLE payload (
     idx INTEGER PRIMARY KEY REFERENCES record (idx),
     salt BLOB NOT NULL,
     input BLOB,
-    output BLOB
+    output BLOB,
+    subject INTEGER REFERENCES subject_key (number),
+    sealed BLOB,
+    gone TEXT
 ) STRICT;
+CREATE INDEX payload_subject ON payload (subject) WHERE subject IS NOT NULL;
 
 -- How far each journal segment has been integrated.
 CREATE TABLE position (segment TEXT PRIMARY KEY, reached INTEGER NOT NULL) STRICT;
@@ -89,4 +107,4 @@ CREATE TABLE setting (
     PRIMARY KEY (name, model)
 ) STRICT;
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
