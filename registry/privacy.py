@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from registry import service
 from registry.errors import InvalidRequest, SubjectNotFound, UnderHold
-from registry.names import check_reason
+from registry.names import check_reason, is_unicode
 from registry.payload_policy import PayloadPolicy, check_policy
 from registry.records import Kind, Setting, SettingName, VersionState, to_json
 from registry.registry import Author, Registry
@@ -31,30 +31,28 @@ class Erased(Struct, frozen=True, kw_only=True):
 
 
 def set_payload_policy(
-    registry: Registry, model: str, policy: PayloadPolicy | None, author: Author
+    registry: Registry, model: str, policy: PayloadPolicy, author: Author
 ) -> None:
-    """Set what is kept of a model's payloads from now on; None keeps them as they are.
+    """Set what is kept of a model's payloads from now on.
 
     Raises ModelNotFound, and InvalidRequest for a policy that its versions cannot meet.
     """
-    versions = registry.versions(model)
-    if policy is not None:
-        unretired = [one for one in versions if one.state is not VersionState.RETIRED]
-        check_policy(policy, [registry.manifest(one).signature for one in unretired])
-        if policy.needs_key:
-            registry.store.vault.make_key()
-    service.change_setting(registry, SettingName.PAYLOAD_POLICY, model, _to(policy), author)
+    versions = [one for one in registry.versions(model) if one.state is not VersionState.RETIRED]
+    check_policy(policy, [registry.manifest(one).signature for one in versions])
+    if policy.needs_key:
+        registry.store.vault.make_key()
+    change = _to(None if policy == PayloadPolicy() else policy)
+    service.change_setting(registry, SettingName.PAYLOAD_POLICY, model, change, author)
 
 
-def set_retention(
-    registry: Registry, model: str, retention: Retention | None, author: Author
-) -> None:
-    """Set how long what is kept of a model stays; None is without end.
+def set_retention(registry: Registry, model: str, retention: Retention, author: Author) -> None:
+    """Set how long what is kept of a model stays.
 
     Raises ModelNotFound, and InvalidRequest for a retention that makes no sense.
     """
-    checked = None if retention is None else check_retention(retention)
-    service.change_setting(registry, SettingName.RETENTION, model, _to(checked), author)
+    checked = check_retention(retention)
+    change = _to(None if checked == Retention() else checked)
+    service.change_setting(registry, SettingName.RETENTION, model, change, author)
 
 
 def set_hold(registry: Registry, model: str, reason: str, author: Author) -> None:
@@ -107,12 +105,10 @@ def effective_policies(view: Reader) -> dict[str, PayloadPolicy]:
 def erase(registry: Registry, subject: str, reason: str, author: Author) -> Erased:
     """Destroy the key of a person and all their payloads in the store; records stay.
 
-    What is still in the journal is not reached: `registry.audit.erasure` waits for it first.
+    What is still in the journal is not reached: `gateway.erasing` waits for it first.
     Raises SubjectNotFound, UnderHold, InvalidRequest and PayloadKeyMissing.
     """
-    check_reason(reason)
-    if not 0 < len(subject) <= _LONGEST_SUBJECT:
-        raise InvalidRequest("subject", "A subject is a text of 1 to 256 characters.")
+    check_erasure(subject, reason)
     with registry.store.write() as tx:
         found = tx.find_subject(subject)
         if found is None:
@@ -122,9 +118,16 @@ def erase(registry: Registry, subject: str, reason: str, author: Author) -> Eras
         payloads = tx.erase(found)
         record = registry.record(
             tx, "erase", author, now(), kind=Kind.ERASURE,
-            subject=found.id, count=payloads, reason=reason,
+            subject=found.id.hex(), count=payloads, reason=reason,
         )  # fmt: skip
-    return Erased(record_id=record.id, subject_id=found.id, payloads=payloads)
+    return Erased(record_id=record.id, subject_id=found.id.hex(), payloads=payloads)
+
+
+def check_erasure(subject: str, reason: str) -> None:
+    """Accept what an erasure is given. Raises InvalidRequest."""
+    check_reason(reason)
+    if not 0 < len(subject) <= _LONGEST_SUBJECT or not is_unicode(subject):
+        raise InvalidRequest("subject", "A subject is a text of 1 to 256 characters.")
 
 
 def _to(value: Struct | None) -> Callable[[str | None], str | None]:

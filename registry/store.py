@@ -24,7 +24,7 @@ from registry.records import (
     VersionState,
     WorkerStatus,
 )
-from registry.stores.payloads import Subject
+from registry.stores.payloads import Aged, Subject
 from registry.stores.sqlite import SqliteStore
 from registry.vault import FILE_NAME, Vault
 
@@ -81,6 +81,17 @@ class Reader(Protocol):
         """
         ...
 
+    def aged(
+        self, model: str, version: int | None, *, after: bytes, before: datetime, limit: int
+    ) -> list[Aged]:
+        """Return the oldest records of a model and version that are of a time before `before`.
+
+        In the order of their ids, those above `after`, at most `limit`.
+        """
+        ...
+
+    def tree_size(self) -> int: ...
+
     def positions(self) -> dict[str, int]:
         """Return how far each journal segment has been integrated."""
         ...
@@ -129,6 +140,10 @@ class Transaction(Reader, Protocol):
 
     def expire(self, indexes: Sequence[int]) -> None:
         """Destroy payloads, and the keys of persons of whom nothing else is kept."""
+        ...
+
+    def remove(self, indexes: Sequence[int]) -> None:
+        """Remove records and their payloads; their places in the tree stay."""
         ...
 
 

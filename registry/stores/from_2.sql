@@ -1,4 +1,4 @@
--- Format 3 seals payloads for persons, and remembers what became of those that are gone.
+-- Format 3 seals payloads for persons.
 CREATE TABLE subject_key (
     number INTEGER PRIMARY KEY,
     id BLOB NOT NULL,
@@ -7,11 +7,11 @@ CREATE TABLE subject_key (
     wrapped BLOB NOT NULL
 ) STRICT;
 CREATE INDEX subject_key_tag ON subject_key (tag);
+CREATE UNIQUE INDEX subject_key_id ON subject_key (id);
 CREATE TABLE payload_key (fingerprint BLOB NOT NULL) STRICT;
 
-ALTER TABLE payload ADD COLUMN subject INTEGER REFERENCES subject_key (number);
+ALTER TABLE payload ADD COLUMN subject BLOB;
 ALTER TABLE payload ADD COLUMN sealed BLOB;
-ALTER TABLE payload ADD COLUMN gone TEXT;
 CREATE INDEX payload_subject ON payload (subject) WHERE subject IS NOT NULL;
 
 PRAGMA user_version = 3;

@@ -1,55 +1,79 @@
 """The payloads of a SQLite store, sealed for the persons that their requests named.
 
-The row of a person keeps its place and its size for good: an erasure overwrites it, and rows are
-only ever added behind the last. So SQLite has no reason to move one, and the bytes that were
+The row of a person's key keeps its place and its size for good: an erasure overwrites it, and rows
+are only ever added behind the last. So SQLite has no reason to move one, and the bytes that were
 overwritten are the only ones there were. The index holds but a few bytes of the look-up value.
+Sealed payloads are overwritten in place too; a copy that SQLite made when it moved their row, since
+others of the page had gone, can be read by nobody.
 """
 
 import os
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import apsw
 from msgspec import Struct
 
 from registry.entry import Entry, Payload
 from registry.errors import PayloadErased, PayloadExpired, PayloadKeyMissing
+from registry.records import Kind
+from registry.stores.rows import id_bound
+from registry.times import to_us
 from registry.vault import Vault, new_key, seal, unseal
-
-ERASED = "erased"
-EXPIRED = "expired"
 
 _ID_SIZE = 16
 _TAG_SIZE = 4
-_INSERT = "INSERT INTO payload VALUES (?, ?, ?, ?, ?, ?, NULL)"
+_NOBODY = bytes(_ID_SIZE)  # whom an erased payload is of
+_INSERT = "INSERT INTO payload VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = """
-    SELECT record.id, gone, salt, input, output, sealed, subject_key.id, wrapped
-    FROM record JOIN payload USING (idx) LEFT JOIN subject_key ON number = subject
+    SELECT record.id, salt, input, output, subject, sealed, wrapped
+    FROM record JOIN payload USING (idx) LEFT JOIN subject_key ON subject_key.id = subject
     WHERE record.id = ?
 """
-_FIND = "SELECT number, id, wrapped FROM subject_key WHERE tag = ? AND lookup = ?"
+_FIND = "SELECT id, wrapped FROM subject_key WHERE tag = ? AND lookup = ?"
 _MODELS = """
     SELECT DISTINCT model FROM payload JOIN record USING (idx) WHERE payload.subject = ?
 """
+_AGED = """
+    SELECT record.id, idx, time_ns, kind, salt <> x'' OR subject <> zeroblob(16)
+    FROM record LEFT JOIN payload USING (idx)
+    WHERE model = ? AND version IS ? AND record.id > ? AND record.id < ? AND time_ns < ?
+    ORDER BY record.id LIMIT ?
+"""
 # Each in place and as long as it was.
-_OVERWRITE = """
+_ERASE_KEY = """
     UPDATE subject_key
     SET tag = zeroblob(length(tag)), lookup = zeroblob(length(lookup)),
         wrapped = zeroblob(length(wrapped))
-    WHERE number = ?
+    WHERE id = ?
 """
-_EMPTY = """
-    UPDATE payload
-    SET salt = x'', input = NULL, output = NULL, sealed = NULL, subject = NULL, gone = ?
+_ERASE = """
+    UPDATE payload SET subject = zeroblob(length(subject)), sealed = zeroblob(length(sealed))
+    WHERE subject = ?
+"""
+_EXPIRE = """
+    UPDATE payload SET salt = x'', input = NULL, output = NULL, subject = NULL, sealed = NULL
+    WHERE idx = ?
 """
 
 
 class Subject(Struct, frozen=True, kw_only=True):
     """A person of whom something is kept: the random id of their key, and the models it is of."""
 
-    number: int
-    id: str
+    id: bytes
     models: frozenset[str]
+
+
+class Aged(Struct, frozen=True, kw_only=True):
+    """A record that retention may be done with, and whether a payload of it is kept."""
+
+    id: bytes
+    index: int
+    time_ns: int
+    kind: Kind
+    has_payload: bool
 
 
 def add(connection: apsw.Connection, vault: Vault, entries: Iterable[tuple[int, Entry]]) -> None:
@@ -57,24 +81,13 @@ def add(connection: apsw.Connection, vault: Vault, entries: Iterable[tuple[int, 
 
     Raises PayloadKeyMissing where the key that earlier ones were sealed with is not there.
     """
-    plain: list[Sequence[Any]] = []
-    named: list[tuple[int, Payload, str]] = []
-    for index, entry in entries:
-        payload = entry.payload
-        if payload is None:
-            continue
-        if payload.subject is None:
-            plain.append((index, payload.salt, payload.input, payload.output, None, None))
-        else:
-            named.append((index, payload, payload.subject))
-    connection.executemany(_INSERT, plain)
-    if named:
+    kept = [(index, entry.payload) for index, entry in entries if entry.payload is not None]
+    if any(payload.subject is not None for _, payload in kept):
         _check_key(connection, vault)
-    for index, payload, subject in named:
-        number, key = _key_of(connection, vault, subject)
-        [(record_id,)] = connection.execute("SELECT id FROM record WHERE idx = ?", (index,))
-        sealed = seal(key, record_id, payload)
-        connection.execute(_INSERT, (index, b"", None, None, number, sealed))
+    # In the order of their indexes, so that each row goes behind the last.
+    connection.executemany(
+        _INSERT, [_row(connection, vault, index, payload) for index, payload in kept]
+    )
 
 
 def read(connection: apsw.Connection, vault: Vault, record_id: bytes | None) -> Payload | None:
@@ -87,66 +100,95 @@ def read(connection: apsw.Connection, vault: Vault, record_id: bytes | None) -> 
 
 
 def to_payload(vault: Vault, row: Sequence[Any]) -> Payload:
-    """Read a row: record's id, gone, salt, input, output, sealed, id and key of its person."""
-    record_id, gone, salt, given, answered, sealed, subject_id, wrapped = row
-    if gone is not None:
-        raise (PayloadErased if gone == ERASED else PayloadExpired)(_text(record_id))
-    if sealed is None:
-        return Payload(salt, given, answered)
-    return unseal(vault.unwrap(subject_id, wrapped), record_id, sealed)
+    """Read a row: record's id, salt, input, output, id of the person, sealed bytes, their key."""
+    record_id, salt, given, answered, subject, sealed, wrapped = row
+    if subject == _NOBODY:
+        raise PayloadErased(str(UUID(bytes=record_id)))
+    if sealed is not None:
+        return unseal(vault.unwrap(subject, wrapped), record_id, sealed)
+    if not salt:
+        raise PayloadExpired(str(UUID(bytes=record_id)))
+    return Payload(salt, given, answered)
 
 
 def find_subject(connection: apsw.Connection, vault: Vault, subject: str) -> Subject | None:
     """Find what is kept of a person. Raises PayloadKeyMissing."""
-    if not _has_key(connection):
+    if connection.execute("SELECT 1 FROM payload_key").fetchone() is None:
         return None
     _check_key(connection, vault)
     lookup = vault.lookup(subject)
     found = connection.execute(_FIND, (lookup[:_TAG_SIZE], lookup)).fetchone()
     if found is None:
         return None
-    number, subject_id, _ = found
-    models = {model for (model,) in connection.execute(_MODELS, (number,))}
-    return Subject(number=number, id=subject_id.hex(), models=frozenset(models))
+    models = {model for (model,) in connection.execute(_MODELS, (found[0],))}
+    return Subject(id=found[0], models=frozenset(models))
 
 
-def erase(connection: apsw.Connection, number: int) -> int:
-    """Overwrite the key of a person, empty their payloads, and return how many those were."""
-    connection.execute(f"{_EMPTY} WHERE subject = ?", (ERASED, number))
-    emptied = connection.changes()
-    connection.execute(_OVERWRITE, (number,))
-    return emptied
+def erase(connection: apsw.Connection, subject: Subject) -> int:
+    """Overwrite the key and the payloads of a person, and return how many payloads."""
+    connection.execute(_ERASE, (subject.id,))
+    payloads = connection.changes()
+    connection.execute(_ERASE_KEY, (subject.id,))
+    return payloads
 
 
 def expire(connection: apsw.Connection, indexes: Sequence[int]) -> None:
     """Empty payloads, and overwrite the keys of persons of whom nothing else is kept."""
-    places = ", ".join("?" * len(indexes))
-    named = f"SELECT DISTINCT subject FROM payload WHERE idx IN ({places}) AND subject IS NOT NULL"  # noqa: S608 - places only
-    subjects = connection.execute(named, indexes).fetchall()
-    connection.execute(f"{_EMPTY} WHERE idx IN ({places})", (EXPIRED, *indexes))
-    for (number,) in subjects:
-        is_kept = connection.execute("SELECT 1 FROM payload WHERE subject = ? LIMIT 1", (number,))
+    subjects: set[bytes] = set()
+    for index in indexes:
+        found = connection.execute("SELECT subject FROM payload WHERE idx = ?", (index,)).fetchone()
+        connection.execute(_EXPIRE, (index,))
+        subjects.update(subject for subject in found or () if subject is not None)
+    for subject in subjects:
+        is_kept = connection.execute("SELECT 1 FROM payload WHERE subject = ? LIMIT 1", (subject,))
         if is_kept.fetchone() is None:
-            connection.execute(_OVERWRITE, (number,))
+            connection.execute(_ERASE_KEY, (subject,))
 
 
-def _key_of(connection: apsw.Connection, vault: Vault, subject: str) -> tuple[int, bytes]:
-    """Return number and key of a person, made where there are none."""
+def aged(
+    connection: apsw.Connection,
+    of: tuple[str, int | None],
+    after: bytes,
+    before: datetime,
+    limit: int,
+) -> list[Aged]:
+    """Return the oldest records of a model and version with an id above `after`."""
+    values = (*of, after, id_bound(before, "<"), to_us(before) * 1000, limit)
+    return [
+        Aged(id=found, index=index, time_ns=time_ns, kind=Kind(kind), has_payload=bool(has_payload))
+        for found, index, time_ns, kind, has_payload in connection.execute(_AGED, values)
+    ]
+
+
+def remove(connection: apsw.Connection, indexes: Sequence[int]) -> None:
+    """Remove records, with what is kept of their payloads."""
+    expire(connection, indexes)
+    for table in ("payload", "record"):
+        connection.executemany(f"DELETE FROM {table} WHERE idx = ?", ((one,) for one in indexes))  # noqa: S608 - constant
+
+
+def _row(
+    connection: apsw.Connection, vault: Vault, index: int, payload: Payload
+) -> tuple[int | bytes | None, ...]:
+    if payload.subject is None:
+        return (index, payload.salt, payload.input, payload.output, None, None)
+    subject_id, key = _key_of(connection, vault, payload.subject)
+    [(record_id,)] = connection.execute("SELECT id FROM record WHERE idx = ?", (index,))
+    return (index, b"", None, None, subject_id, seal(key, record_id, payload))
+
+
+def _key_of(connection: apsw.Connection, vault: Vault, subject: str) -> tuple[bytes, bytes]:
+    """Return id and key of a person, made where there are none."""
     lookup = vault.lookup(subject)
     found = connection.execute(_FIND, (lookup[:_TAG_SIZE], lookup)).fetchone()
     if found is not None:
-        number, subject_id, wrapped = found
-        return number, vault.unwrap(subject_id, wrapped)
+        return found[0], vault.unwrap(*found)
     subject_id, key = os.urandom(_ID_SIZE), new_key()
     connection.execute(
         "INSERT INTO subject_key (id, tag, lookup, wrapped) VALUES (?, ?, ?, ?)",
         (subject_id, lookup[:_TAG_SIZE], lookup, vault.wrap(subject_id, key)),
     )
-    return connection.last_insert_rowid(), key
-
-
-def _has_key(connection: apsw.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM payload_key").fetchone() is not None
+    return subject_id, key
 
 
 def _check_key(connection: apsw.Connection, vault: Vault) -> None:
@@ -160,8 +202,3 @@ def _check_key(connection: apsw.Connection, vault: Vault) -> None:
         connection.execute("INSERT INTO payload_key VALUES (?)", (vault.fingerprint(),))
     elif found[0] != vault.fingerprint():
         raise PayloadKeyMissing
-
-
-def _text(record_id: bytes) -> str:
-    digits = record_id.hex()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

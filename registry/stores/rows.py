@@ -195,7 +195,7 @@ def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]
         if moment is not None:
             # The id begins with its time, so a bound on it lets every index serve the range.
             clauses += ["id >= ?" if sign == ">=" else "id < ?", f"time_ns {sign} ?"]
-            values += [_id_bound(moment, sign), _in_64_bits(to_us(moment) * 1000)]
+            values += [id_bound(moment, sign), _in_64_bits(to_us(moment) * 1000)]
     if before is not None:
         bound = id_bytes(before)
         if bound is None:
@@ -205,7 +205,8 @@ def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]
     return (" AND ".join(clauses) or "TRUE"), values
 
 
-def _id_bound(moment: datetime, sign: str) -> bytes:
+def id_bound(moment: datetime, sign: str) -> bytes:
+    """Return what the ids of records at a moment lie on the right side of, as `sign` compares."""
     milliseconds = to_us(moment) // 1000 + (sign == "<")
     return max(0, milliseconds).to_bytes(6) + bytes(10)
 

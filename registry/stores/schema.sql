@@ -73,19 +73,20 @@ CREATE TABLE subject_key (
     wrapped BLOB NOT NULL
 ) STRICT;
 CREATE INDEX subject_key_tag ON subject_key (tag);
+CREATE UNIQUE INDEX subject_key_id ON subject_key (id);
 -- Which key that file must hold; no row before its first use.
 CREATE TABLE payload_key (fingerprint BLOB NOT NULL) STRICT;
 
--- Input and output are null where they are not kept. `sealed` holds all three for a person, and the
--- salt is empty then. `gone` says why nothing is left: `erased` or `expired`.
+-- Input and output are null where they are not kept. For a person, `sealed` holds all three with the
+-- key whose id is `subject`, and the salt is empty; of an erased one both are zeros. Where nothing is
+-- left the payload has expired.
 CREATE TABLE payload (
     idx INTEGER PRIMARY KEY REFERENCES record (idx),
     salt BLOB NOT NULL,
     input BLOB,
     output BLOB,
-    subject INTEGER REFERENCES subject_key (number),
-    sealed BLOB,
-    gone TEXT
+    subject BLOB,
+    sealed BLOB
 ) STRICT;
 CREATE INDEX payload_subject ON payload (subject) WHERE subject IS NOT NULL;
 

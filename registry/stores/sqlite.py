@@ -28,7 +28,7 @@ from registry.records import (
     WorkerStatus,
 )
 from registry.stores import payloads, rows
-from registry.stores.payloads import Subject
+from registry.stores.payloads import Aged, Subject
 from registry.times import to_us
 from registry.vault import Vault
 
@@ -117,6 +117,15 @@ class SqliteReader:
         with _translated():
             return payloads.read(self._connection, self._vault, rows.id_bytes(record_id))
 
+    def aged(
+        self, model: str, version: int | None, *, after: bytes, before: datetime, limit: int
+    ) -> list[Aged]:
+        with _translated():
+            return payloads.aged(self._connection, (model, version), after, before, limit)
+
+    def tree_size(self) -> int:
+        return int(self._rows(_NEXT_INDEX)[0][0])
+
     def positions(self) -> dict[str, int]:
         return dict(self._rows("SELECT segment, reached FROM position"))
 
@@ -169,12 +178,17 @@ class SqliteTransaction(SqliteReader):
     def erase(self, subject: Subject) -> int:
         self._removed = True
         with _translated():
-            return payloads.erase(self._connection, subject.number)
+            return payloads.erase(self._connection, subject)
 
     def expire(self, indexes: Sequence[int]) -> None:
         self._removed = True
         with _translated():
             payloads.expire(self._connection, indexes)
+
+    def remove(self, indexes: Sequence[int]) -> None:
+        self._removed = True
+        with _translated():
+            payloads.remove(self._connection, indexes)
 
     def finish(self) -> None:
         """Move the generation if anything changed; a change without its record is refused."""
@@ -266,7 +280,14 @@ class SqliteStore(SqliteReader):
         self._rows("DELETE FROM position WHERE segment = ?", (segment,))
 
     def scrub(self) -> bool:
-        [(is_busy, _, _)] = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection = self._connection
+        connection.set_busy_timeout(0)  # whoever reads is not waited for
+        try:
+            [(is_busy, _, _)] = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        except StoreUnavailable:
+            return False
+        finally:
+            connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
         return not is_busy
 
     def report_worker(self, status: WorkerStatus) -> None:

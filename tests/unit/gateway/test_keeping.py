@@ -306,11 +306,11 @@ def test_a_policy_is_obeyed_from_the_next_roster_on_and_no_model_is_loaded_again
         privacy.set_payload_policy(registry, "two", policy(mode="digest"), AUTHOR)
         asyncio.run(loader.load())
         during = loader.roster.models["two"].versions[1]
-        privacy.set_payload_policy(registry, "two", None, AUTHOR)
+        privacy.set_payload_policy(registry, "two", PayloadPolicy(), AUTHOR)
         privacy.set_retention(registry, "two", Retention(preset="minimal"), AUTHOR)
         asyncio.run(loader.load())
         minimal = loader.roster.models["two"].champion
-        privacy.set_retention(registry, "two", None, AUTHOR)
+        privacy.set_retention(registry, "two", Retention(), AUTHOR)
         asyncio.run(loader.load())
         after = loader.roster.models["two"].champion
 

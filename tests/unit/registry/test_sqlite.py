@@ -77,7 +77,7 @@ def make_first_format(folder: Path) -> None:
     """Take out of a store what later formats have added."""
     connection = apsw.Connection(str(folder / "store.sqlite3"))
     connection.execute("DROP INDEX payload_subject")
-    for column in ("subject", "sealed", "gone"):
+    for column in ("subject", "sealed"):
         connection.execute(f"ALTER TABLE payload DROP COLUMN {column}")
     connection.execute("DROP TABLE subject_key; DROP TABLE payload_key")
     connection.execute("DROP TABLE setting; PRAGMA user_version = 1")
