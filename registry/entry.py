@@ -39,6 +39,24 @@ class Entry(Struct, frozen=True, array_like=True):
     payload: Payload | None
 
 
+class Heading(Struct, frozen=True, gc=False):
+    """What queries filter by and summaries count, as a leaf holds it."""
+
+    id: str
+    time: str
+    kind: str
+    outcome: str
+    model: str | None = None
+    version: int | None = None
+    lane: str | None = None
+    principal: str | None = None
+    request_id: str | None = None
+    error: str | None = None
+    violations: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
+
+
 class _Randomness:
     """Random bytes of the operating system, fetched in blocks, each byte given out once.
 
@@ -63,6 +81,7 @@ class _Randomness:
 _randomness = _Randomness()
 _record_encoder = msgspec.json.Encoder()
 _record_decoder = msgspec.json.Decoder(AuditRecord)
+_heading_decoder = msgspec.json.Decoder(Heading)
 
 
 def encode_record(record: AuditRecord) -> bytes:
@@ -73,6 +92,11 @@ def encode_record(record: AuditRecord) -> bytes:
 def decode_record(leaf: bytes) -> AuditRecord:
     """Read the leaf bytes of a record. Raises msgspec.DecodeError where they are not one."""
     return _record_decoder.decode(leaf)
+
+
+def read_heading(leaf: bytes) -> Heading:
+    """Read what a leaf is filtered and counted by, in a fraction of the time of the whole."""
+    return _heading_decoder.decode(leaf)
 
 
 def commit(salt: bytes, payload: bytes) -> str:

@@ -2,7 +2,7 @@
 
 Done in small pieces, so that nothing else waits for long, each a transaction that contains its
 record. Whether something may go is asked again in that transaction: a hold that is set before it
-holds. The leaves that go keep their places in the tree, as hashes.
+holds. The leaves that go keep their places in the tree, as hashes. Records of changes stay.
 """
 
 import time
@@ -27,10 +27,10 @@ _SCRUB_S = 10.0
 
 
 class _Lot(Struct):
-    """Payloads or records of one version, their days, and the id up to which all due are gone."""
+    """Payloads or records of one stream, their days, and the id up to which all due are gone."""
 
     model: str
-    version: int | None
+    stream: int
     of_records: bool
     days: int
     after: bytes = b""
@@ -40,8 +40,8 @@ class _Lot(Struct):
         return at - timedelta(days=self.days)
 
     @property
-    def name(self) -> tuple[str, int | None, bool, int]:
-        return (self.model, self.version, self.of_records, self.days)
+    def name(self) -> tuple[int, bool, int]:
+        return (self.stream, self.of_records, self.days)
 
 
 class Remover:
@@ -77,11 +77,11 @@ class Remover:
         return False
 
     def _plan(self, at: datetime) -> None:
-        """Keep the list of lots what the settings say, and begin anew once a day."""
+        """Keep the list of lots what settings and streams say, and begin anew once a day."""
         generation = self._store.generation()
-        is_new_sweep = at - self._swept >= _SWEEP
-        if generation == self._generation and not is_new_sweep:
+        if generation == self._generation and at < self._rest_until:
             return
+        is_new_sweep = at - self._swept >= _SWEEP
         reached = {} if is_new_sweep else {lot.name: lot.after for lot in self._lots}
         with self._store.snapshot() as view:
             self._lots = [lot for model in retentions(view) for lot in _lots(view, model)]
@@ -93,9 +93,7 @@ class Remover:
     def _go_on(self, lot: _Lot, at: datetime) -> bool:
         """Look at the next records of a lot and remove those that are due; False at its end."""
         before = lot.before(at)
-        found = self._store.aged(
-            lot.model, lot.version, after=lot.after, before=before, limit=PIECE
-        )
+        found = self._store.aged(lot.stream, after=lot.after, before=before, limit=PIECE)
         bound = self._store.tree_size() // _TILE * _TILE
         due = [one for one in found if _is_due(one, lot, bound)]
         if due:
@@ -113,21 +111,17 @@ def _lots(view: Reader, model: str) -> list[_Lot]:
     retention = retentions(view).get(model)
     if retention is None or model in holds(view):
         return []
-    versions = (*(one.number for one in view.versions(model)), None)
     ends = ((False, retention.payload_days), (True, retention.record_days))
     return [
-        _Lot(model, version, of_records, days)
-        for version in versions
+        _Lot(model, stream, of_records, days)
+        for stream in view.streams(model)
         for of_records, days in ends
         if days is not None
     ]
 
 
 def _is_due(one: Aged, lot: _Lot, bound: int) -> bool:
-    """Say whether a record of its age goes; those that tell of changes stay for good."""
-    if lot.of_records:
-        return one.kind is Kind.INFERENCE and one.index < bound
-    return one.has_payload
+    return one.index < bound if lot.of_records else one.has_payload
 
 
 def _remove(tx: Transaction, lot: _Lot, due: list[Aged], at: datetime) -> None:
@@ -146,11 +140,10 @@ def _remove(tx: Transaction, lot: _Lot, due: list[Aged], at: datetime) -> None:
             outcome=Outcome.DONE,
             action="records.remove" if lot.of_records else "payloads.expire",
             model=lot.model,
-            version=lot.version,
             reason=f"{preset or 'own retention'}, {lot.days} days",
             count=len(due),
             first=min(indexes),
             last=max(indexes),
-            newest=str(max(one.time_ns for one in due)),
+            newest=str(max(one.time_ms for one in due) * 1_000_000),
         )
     )

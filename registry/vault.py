@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from registry.entry import Payload
 from registry.errors import PayloadDamaged, PayloadKeyMissing, StoreUnavailable
+from registry.files import put_new
 
 FILE_NAME = "payload.key"
 KEY_SIZE = 32
@@ -34,15 +35,10 @@ class Vault:
 
     def make_key(self) -> None:
         """Make the key's file where there is none. Raises StoreUnavailable where that fails."""
-        draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:
-            if self._path.exists():
-                return
-            with open(draft, "xb", opener=_for_owner) as file:
-                file.write(os.urandom(KEY_SIZE))
-                file.flush()
-                os.fsync(file.fileno())
-            _publish(draft, self._path)
+            put_new(self._path, os.urandom(KEY_SIZE), 0o600)
+        except FileExistsError:
+            return
         except OSError as error:
             raise StoreUnavailable("the file of the payload key cannot be made") from error
 
@@ -109,22 +105,3 @@ def _decrypt(key: bytes, sealed: bytes, bound: bytes) -> bytes:
         return AESGCM(key).decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], bound)
     except (InvalidTag, ValueError) as error:
         raise PayloadDamaged from error
-
-
-def _for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _publish(draft: Path, path: Path) -> None:
-    """Give a whole file its name, unless another process has made one meanwhile."""
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

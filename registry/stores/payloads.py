@@ -8,7 +8,7 @@ others of the page had gone, can be read by nobody.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,10 +18,11 @@ from msgspec import Struct
 
 from registry.entry import Entry, Payload
 from registry.errors import PayloadErased, PayloadExpired, PayloadKeyMissing
-from registry.records import Kind
-from registry.stores.rows import id_bound
+from registry.stores.rows import Row
 from registry.times import to_us
 from registry.vault import Vault, new_key, seal, unseal
+
+Ask = Callable[[str, Sequence[Any]], list[Row]]
 
 _ID_SIZE = 16
 _TAG_SIZE = 4
@@ -36,11 +37,11 @@ _FIND = "SELECT id, wrapped FROM subject_key WHERE tag = ? AND lookup = ?"
 _MODELS = """
     SELECT DISTINCT model FROM payload JOIN record USING (idx) WHERE payload.subject = ?
 """
+_STREAMS = "SELECT number FROM stream WHERE model = ? AND kind = 'inference' ORDER BY number"
 _AGED = """
-    SELECT record.id, idx, time_ns, kind, salt <> x'' OR subject <> zeroblob(16)
-    FROM record LEFT JOIN payload USING (idx)
-    WHERE model = ? AND version IS ? AND record.id > ? AND record.id < ? AND time_ns < ?
-    ORDER BY record.id LIMIT ?
+    SELECT record.id, idx, salt <> x'' OR subject <> zeroblob(16)
+    FROM record INDEXED BY record_stream LEFT JOIN payload USING (idx)
+    WHERE stream = ? AND record.id > ? AND record.id < ? ORDER BY record.id LIMIT ?
 """
 # Each in place and as long as it was.
 _ERASE_KEY = """
@@ -71,9 +72,12 @@ class Aged(Struct, frozen=True, kw_only=True):
 
     id: bytes
     index: int
-    time_ns: int
-    kind: Kind
     has_payload: bool
+
+    @property
+    def time_ms(self) -> int:
+        """The time of the record, as its id has it: in milliseconds, rounded down."""
+        return int.from_bytes(self.id[:6])
 
 
 def add(connection: apsw.Connection, vault: Vault, entries: Iterable[tuple[int, Entry]]) -> None:
@@ -145,18 +149,18 @@ def expire(connection: apsw.Connection, indexes: Sequence[int]) -> None:
             connection.execute(_ERASE_KEY, (subject,))
 
 
-def aged(
-    connection: apsw.Connection,
-    of: tuple[str, int | None],
-    after: bytes,
-    before: datetime,
-    limit: int,
-) -> list[Aged]:
-    """Return the oldest records of a model and version with an id above `after`."""
-    values = (*of, after, id_bound(before, "<"), to_us(before) * 1000, limit)
+def streams(ask: Ask, model: str) -> list[int]:
+    """Return the numbers of the streams that the inferences of a model are in."""
+    return [number for (number,) in ask(_STREAMS, (model,))]
+
+
+def aged(ask: Ask, of: tuple[int, bytes, datetime], limit: int) -> list[Aged]:
+    """Return the oldest records of a stream with ids above one, and of a time before another."""
+    stream, after, before = of
+    bound = max(0, to_us(before) // 1000).to_bytes(6)  # what is of the same millisecond stays
     return [
-        Aged(id=found, index=index, time_ns=time_ns, kind=Kind(kind), has_payload=bool(has_payload))
-        for found, index, time_ns, kind, has_payload in connection.execute(_AGED, values)
+        Aged(id=record_id, index=index, has_payload=bool(has_payload))
+        for record_id, index, has_payload in ask(_AGED, (stream, after, bound, limit))
     ]
 
 

@@ -20,14 +20,17 @@ from registry.records import (
     AliasChange,
     AuditRecord,
     Key,
+    Origin,
     RecordFilter,
     Setting,
     SettingName,
+    SignedCheckpoint,
+    Tally,
     Version,
     VersionState,
     WorkerStatus,
 )
-from registry.stores import payloads, rows
+from registry.stores import log, payloads, records, rows, tallies
 from registry.stores.payloads import Aged, Subject
 from registry.times import to_us
 from registry.vault import Vault
@@ -38,12 +41,10 @@ OLDEST_SAFE_SQLITE = (3, 51, 3)
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 # How a store of each older format becomes one of the next.
-_MIGRATIONS = {step: Path(__file__).with_name(f"from_{step}.sql") for step in (1, 2)}
+_MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2)}
 _BUSY_TIMEOUT_MS = 10_000
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
-_INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_NEXT_INDEX = "SELECT coalesce(max(idx) + 1, 0) FROM record"
 _NOW_NAMED = """
     SELECT alias, version FROM alias_change AS change
     WHERE model = ? AND version IS NOT NULL AND sequence = (
@@ -105,9 +106,7 @@ class SqliteReader:
     def records(
         self, wanted: RecordFilter, *, before: str | None, limit: int
     ) -> list[tuple[int, bytes]]:
-        where, values = rows.conditions(wanted, before)
-        query = f"SELECT idx, leaf FROM record WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - columns are ours, values are bound
-        return [(index, leaf) for index, leaf in self._rows(query, (*values, limit))]
+        return records.find_records(self._rows, wanted, before, limit)
 
     def record(self, record_id: str) -> tuple[int, bytes] | None:
         found = self._rows("SELECT idx, leaf FROM record WHERE id = ?", (rows.id_bytes(record_id),))
@@ -117,17 +116,38 @@ class SqliteReader:
         with _translated():
             return payloads.read(self._connection, self._vault, rows.id_bytes(record_id))
 
-    def aged(
-        self, model: str, version: int | None, *, after: bytes, before: datetime, limit: int
-    ) -> list[Aged]:
-        with _translated():
-            return payloads.aged(self._connection, (model, version), after, before, limit)
+    def streams(self, model: str) -> list[int]:
+        return payloads.streams(self._rows, model)
 
-    def tree_size(self) -> int:
-        return int(self._rows(_NEXT_INDEX)[0][0])
+    def aged(self, stream: int, *, after: bytes, before: datetime, limit: int) -> list[Aged]:
+        return payloads.aged(self._rows, (stream, after, before), limit)
+
+    def tallies(
+        self, *, since: datetime, until: datetime, hours: int, model: str | None
+    ) -> list[Tally]:
+        span = tallies.span(since, until, hours, model)
+        return [tallies.to_tally(row) for row in self._rows(tallies.SELECT, span)]
 
     def positions(self) -> dict[str, int]:
         return dict(self._rows("SELECT segment, reached FROM position"))
+
+    def tree_size(self) -> int:
+        return log.size(self._rows)
+
+    def tile(self, level: int, number: int) -> bytes:
+        return log.tile(self._rows, level, number)
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        return log.leaves(self._rows, start, end)
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        return log.checkpoint(self._rows)
+
+    def checkpoints(self) -> list[SignedCheckpoint]:
+        return log.checkpoints(self._rows)
+
+    def origins(self) -> list[Origin]:
+        return log.origins(self._rows)
 
     def workers(self) -> list[WorkerStatus]:
         return [rows.to_worker(row) for row in self._rows("SELECT * FROM worker ORDER BY worker")]
@@ -167,8 +187,9 @@ class SqliteTransaction(SqliteReader):
         self._change(query, (name.value, model or rows.ALL_MODELS))
 
     def append(self, record: AuditRecord) -> None:
-        [(index,)] = self._rows(_NEXT_INDEX)
-        self._rows(_INSERT_RECORD, rows.record_row(index, encode_record(record)))
+        leaf = encode_record(record)
+        with _translated():
+            records.add_records(self._own, log.extend(self._rows, [leaf]), [leaf])
         self._recorded = True
 
     def find_subject(self, subject: str) -> Subject | None:
@@ -189,6 +210,15 @@ class SqliteTransaction(SqliteReader):
         self._removed = True
         with _translated():
             payloads.remove(self._connection, indexes)
+
+    def add_checkpoint(self, signed: SignedCheckpoint) -> None:
+        log.add_checkpoint(self._rows, signed)
+
+    def amend_checkpoint(self, size: int, note: str) -> None:
+        log.amend_checkpoint(self._rows, size, note)
+
+    def add_origin(self, origin: Origin) -> None:
+        log.add_origin(self._rows, origin)
 
     def finish(self) -> None:
         """Move the generation if anything changed; a change without its record is refused."""
@@ -231,6 +261,8 @@ class SqliteStore(SqliteReader):
             # Of a new file: a record is larger than a quarter of SQLite's usual page.
             connection.execute("PRAGMA page_size = 8192")
             connection.execute("PRAGMA journal_mode = WAL")
+        # A table that others refer to is made anew with their references unchecked meanwhile.
+        connection.execute("PRAGMA foreign_keys = OFF")
         with _immediately(connection):
             (found,) = next(connection.execute("PRAGMA user_version"))
             if found == 0:
@@ -242,6 +274,10 @@ class SqliteStore(SqliteReader):
             else:
                 for step in range(found, SCHEMA_VERSION):
                     connection.execute(_MIGRATIONS[step].read_text())
+                    if step == 2:
+                        records.add_kept(connection)
+                        log.hash_leaves(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
 
     @contextmanager
     def snapshot(self) -> Iterator[SqliteReader]:
@@ -268,12 +304,10 @@ class SqliteStore(SqliteReader):
             (reached,) = found.fetchone() or (0,)
             if reached != start:
                 raise Conflict(f"Segment {segment} is integrated up to {reached}, not {start}.")
-            (first,) = next(connection.execute(_NEXT_INDEX))
-            numbered = list(enumerate(entries, first))
-            connection.executemany(
-                _INSERT_RECORD, (rows.record_row(index, entry.leaf) for index, entry in numbered)
-            )
-            payloads.add(connection, self._vault, numbered)
+            leaves = [entry.leaf for entry in entries]
+            first = log.extend(self._rows, leaves)
+            records.add_records(connection, first, leaves)
+            payloads.add(connection, self._vault, enumerate(entries, first))
             connection.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (segment, end))
 
     def forget_segment(self, segment: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from registry.audit.log import integrate
+from registry.audit.log import drop_segments, integrate
 from registry.audit.segment import SegmentWriter
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt
 from registry.records import AuditRecord, Kind, Outcome
@@ -51,7 +51,8 @@ def add_people(
         if start % 500 == 0:
             integrate(registry.store, journal_dir)
     writer.close()
-    integrate(registry.store, journal_dir)
+    done = integrate(registry.store, journal_dir).done
+    drop_segments(registry.store, journal_dir, done)
     return kept
 
 
@@ -87,9 +88,7 @@ def needles(
     ).fetchall()
     query = "SELECT sealed FROM payload WHERE subject = ?"
     sealed = [
-        blob
-        for subject_id, _ in rows
-        for (blob,) in connection.execute(query, (subject_id,))
+        blob for subject_id, _ in rows for (blob,) in connection.execute(query, (subject_id,))
     ]
     connection.close()
     assert len(rows) == len(gone)
