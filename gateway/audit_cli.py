@@ -10,6 +10,7 @@ _COMMANDS = {
     "erase": "gateway.audit_commands.erase:erase_subject",
     "hold": "gateway.audit_commands.keeping:hold",
     "policy": "gateway.audit_commands.keeping:payload_policy",
+    "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "records": "gateway.audit_commands.records:list_records",
     "retention": "gateway.audit_commands.keeping:retention",
 }

@@ -7,7 +7,7 @@ import click
 
 from gateway.erasing import erase
 from gateway.serve import sole_server
-from registry.audit.log import integrate
+from registry.audit.log import drop_segments, integrate
 from registry.console import data_dir_option, local_author, open_registry
 from registry.errors import Conflict
 
@@ -22,7 +22,8 @@ def erase_subject(data_dir: Path, subject: str, reason: str) -> None:
     journal_dir = data_dir / "journal"
     try:
         with sole_server(data_dir):
-            integrate(registry.store, journal_dir)
+            # What is destroyed must not stay in clear; what is not signed yet is at the next start.
+            drop_segments(registry.store, journal_dir, integrate(registry.store, journal_dir).done)
     except Conflict:
         pass  # it is served, and so the controller integrates
     erased = asyncio.run(

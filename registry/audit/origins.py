@@ -9,6 +9,8 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+from msgspec import structs
+
 from registry.audit.keyfile import KeyFile
 from registry.audit.published import read_published
 from registry.entry import new_record_id
@@ -39,9 +41,10 @@ def open_log(
         if missing is not None:
             return _start_anew(tx, keys, name, missing, at)
         if not origins:
-            origin = _origin(tx, name or _fresh(_DEFAULT_NAME), keys, at)
-            tx.add_origin(origin)
-            return origin
+            first = _origin(tx, name or _fresh(_DEFAULT_NAME), keys, at)
+            first = structs.replace(first, since=0)  # of what was recorded before it was served
+            tx.add_origin(first)
+            return first
         keys.signer(origins[-1])
         return origins[-1]
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from registry.errors import InvalidRequest, NotPublished, TileNotFound
+from registry.records import Origin
 from registry.store import Store
 from registry.tlog.note import Checkpoint, write_proof
 from registry.tlog.tiles import WIDTH, TileName, TileNodes, bundle_path, tile_path, write_bundle
@@ -31,6 +32,13 @@ class PublishedLog:
             raise NotPublished("the log")
         return note
 
+    def origins(self) -> list[Origin]:
+        """Return the names and keys of the log. Raises NotPublished where it has none yet."""
+        origins = self._store.origins()
+        if not origins:
+            raise NotPublished("the log")
+        return origins
+
     def tile(self, level: int, name: TileName) -> bytes:
         """Return the hashes of a tile. Raises TileNotFound where the tree is not that large."""
         hashes = self._store.tile(level, name.number)[: name.width * HASH_SIZE]
@@ -46,14 +54,14 @@ class PublishedLog:
             raise TileNotFound(bundle_path(name))
         return write_bundle(leaves)
 
-    def proof(self, index: int | None, what: str) -> str:
-        """Prove that a record is in the published tree, in one text that needs nothing else.
+    def proof(self, index: int, what: str) -> str:
+        """Prove that record `index` is in the published tree, in a text that needs nothing else.
 
-        `index` is None where it has none yet, `what` names it. Raises NotPublished.
+        Raises NotPublished with `what`, which names the record.
         """
         note = self.note()
         size = Checkpoint.read(note).size
-        if index is None or index >= size:
+        if index >= size:
             raise NotPublished(what)
         return write_proof(index, inclusion_proof(index, size, TileNodes(self._store.tile)), note)
 

@@ -35,7 +35,8 @@ _SELECT = """
 """
 _FIND = "SELECT id, wrapped FROM subject_key WHERE tag = ? AND lookup = ?"
 _MODELS = """
-    SELECT DISTINCT model FROM payload JOIN record USING (idx) WHERE payload.subject = ?
+    SELECT DISTINCT model FROM payload JOIN record USING (idx) JOIN stream ON number = stream
+    WHERE payload.subject = ?
 """
 _STREAMS = "SELECT number FROM stream WHERE model = ? AND kind = 'inference' ORDER BY number"
 _AGED = """
