@@ -7,6 +7,7 @@ holds. The leaves that go keep their places in the tree, as hashes. Records of c
 
 import time
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from msgspec import Struct
 
@@ -94,8 +95,11 @@ class Remover:
         """Look at the next records of a lot and remove those that are due; False at its end."""
         before = lot.before(at)
         found = self._store.aged(lot.stream, after=lot.after, before=before, limit=PIECE)
-        bound = self._store.tree_size() // _TILE * _TILE
-        due = [one for one in found if _is_due(one, lot, bound)]
+        if lot.of_records:
+            bound = self._store.tree_size() // _TILE * _TILE
+            due = found = list(takewhile(lambda one: one.index < bound, found))
+        else:
+            due = [one for one in found if one.has_payload]
         if due:
             with self._store.write() as tx:
                 if lot.name not in {one.name for one in _lots(tx, lot.model)}:
@@ -118,10 +122,6 @@ def _lots(view: Reader, model: str) -> list[_Lot]:
         for of_records, days in ends
         if days is not None
     ]
-
-
-def _is_due(one: Aged, lot: _Lot, bound: int) -> bool:
-    return one.index < bound if lot.of_records else one.has_payload
 
 
 def _remove(tx: Transaction, lot: _Lot, due: list[Aged], at: datetime) -> None:
