@@ -1,6 +1,6 @@
 """The route that erases a person."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Request, post
 from litestar.di import NamedDependency
@@ -26,7 +26,7 @@ async def erase_subject(
     request: Request[Any, Any, Any],
     settings: NamedDependency[Settings],
     registry: NamedDependency[Registry],
-    data: Annotated[ErasureRequest, JSONBody()],
+    data: JSONBody[ErasureRequest],
 ) -> Erasure:
     """Destroy all that is kept of a person; the records stay, and verify as before."""
     return await erase(

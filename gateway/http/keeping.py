@@ -4,7 +4,7 @@ What is set is stored and recorded, and every worker obeys it when the answer is
 """
 
 import asyncio
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request, get, post, put
@@ -85,7 +85,7 @@ def set_hold(
     request: Request[Any, Any, Any],
     registry: NamedDependency[Registry],
     model: ModelName,
-    data: Annotated[HoldChange, JSONBody()],
+    data: JSONBody[HoldChange],
 ) -> RetentionView:
     """Keep all there is of a model until the hold is lifted."""
     privacy.set_hold(registry, model, data.reason, author_of(request))
@@ -97,7 +97,7 @@ def lift_hold(
     request: Request[Any, Any, Any],
     registry: NamedDependency[Registry],
     model: ModelName,
-    data: Annotated[HoldChange, JSONBody()],
+    data: JSONBody[HoldChange],
 ) -> RetentionView:
     """Let retention and erasure have effect on a model again."""
     privacy.lift_hold(registry, model, data.reason, author_of(request))
