@@ -195,6 +195,7 @@ def ask(registry: Registry, folder: Path, **parameters: Any) -> tuple[Found, Pay
                 in_flight_limit=2,
                 body_limit=1 << 20,
                 payload_limit=1000,
+                longest_turn_s=1,
             )
             call = Call(
                 model="two",
