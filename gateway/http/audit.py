@@ -1,15 +1,16 @@
 """Audit routes: find records, read one, read its payload."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Raw, Struct
 
 from gateway.http.access import open_to
+from gateway.http.reads import tell_rows
 from gateway.protocol.response import JsonTensor, json_tensor
 from gateway.security import Role
 from registry.audit.query import AuditTrail, Found
@@ -53,6 +54,7 @@ class PayloadView(Struct, kw_only=True):
 
 @get("/audit/records", opt=_AUDITORS, sync_to_thread=True)
 def find_records(  # noqa: PLR0917 - the framework passes them by name
+    request: Request[Any, Any, Any],
     trail: NamedDependency[AuditTrail],
     model: Text = None,
     version: Annotated[int | None, QueryParameter()] = None,
@@ -79,6 +81,7 @@ def find_records(  # noqa: PLR0917 - the framework passes them by name
         until=None if until is None else as_utc(until),
     )
     page = trail.find(wanted, limit=limit, cursor=cursor)
+    tell_rows(request, len(page.records))
     return RecordPage(records=[_view(found) for found in page.records], cursor=page.cursor)
 
 
