@@ -164,7 +164,7 @@ class SqliteTransaction(SqliteReader):
     def append(self, record: AuditRecord) -> None:
         [(index,)] = self._rows(_NEXT_INDEX)
         with _translated():
-            records.add_records(self._own, index, [encode_record(record)])
+            records.add_records(self._own, index, [encode_record(record)], {})
         self._recorded = True
 
     def finish(self) -> None:
@@ -188,6 +188,7 @@ class SqliteStore(SqliteReader):
         self._path = path
         self._local = threading.local()
         self._opened: list[apsw.Connection] = []
+        self._streams: records.Streams = {}
         self._lock = threading.Lock()
         with _translated():
             self._prepare(self._connection)
@@ -251,7 +252,8 @@ class SqliteStore(SqliteReader):
             if reached != start:
                 raise Conflict(f"Segment {segment} is integrated up to {reached}, not {start}.")
             (first,) = next(connection.execute(_NEXT_INDEX))
-            records.add_records(connection, first, (entry.leaf for entry in entries))
+            streams = dict(self._streams)
+            records.add_records(connection, first, (entry.leaf for entry in entries), streams)
             connection.executemany(
                 _INSERT_PAYLOAD,
                 (
@@ -261,6 +263,7 @@ class SqliteStore(SqliteReader):
                 ),
             )
             connection.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (segment, end))
+        self._streams = streams
 
     def forget_segment(self, segment: str) -> None:
         self._rows("DELETE FROM position WHERE segment = ?", (segment,))
