@@ -42,6 +42,7 @@ _BUSY_TIMEOUT_MS = 10_000
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
 _INSERT_PAYLOAD = "INSERT INTO payload VALUES (?, ?, ?, ?)"
+_REACHED = "SELECT reached FROM position WHERE segment = ?"
 _NEXT_INDEX = "SELECT coalesce(max(idx) + 1, 0) FROM record"
 _NOW_NAMED = """
     SELECT alias, version FROM alias_change AS change
@@ -247,8 +248,10 @@ class SqliteStore(SqliteReader):
     def integrate(self, segment: str, start: int, end: int, entries: Sequence[Entry]) -> None:
         connection = self._connection
         with _translated(), _immediately(connection):
-            found = connection.execute("SELECT reached FROM position WHERE segment = ?", (segment,))
-            (reached,) = found.fetchone() or (0,)
+            # Read to the end: a statement that is open at the commit keeps SQLite from moving its
+            # log into the database, and the log grows for ever.
+            found = connection.execute(_REACHED, (segment,)).fetchall()
+            (reached,) = found[0] if found else (0,)
             if reached != start:
                 raise Conflict(f"Segment {segment} is integrated up to {reached}, not {start}.")
             (first,) = next(connection.execute(_NEXT_INDEX))
