@@ -21,6 +21,7 @@ from gateway.http import (
     operation,
     repository,
     statistics,
+    summary,
 )
 from gateway.http.access import check_access
 from gateway.http.bodies import in_time
@@ -58,6 +59,7 @@ HANDLERS = (
     audit.find_records,
     audit.show_record,
     audit.show_payload,
+    summary.show_summary,
     metrics.show_metrics,
     statistics.count_all,
     statistics.count_model,

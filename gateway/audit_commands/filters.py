@@ -38,6 +38,16 @@ def as_query(**asked: Any) -> str:
     )
 
 
+since_option = click.option(
+    "--from",
+    "since",
+    type=read_moment,
+    metavar="TIME",
+    help="The first moment, as in 2026-03-01 or 2026-03-01T12:00+01:00.",
+)
+until_option = click.option(
+    "--to", "until", type=read_moment, metavar="TIME", help="The first moment after it."
+)
 _OPTIONS = (
     click.option("--model"),
     click.option("--version", type=int),
@@ -46,14 +56,6 @@ _OPTIONS = (
     click.option("--principal", help="Id of a key, or local:<user>."),
     click.option("--outcome", type=click.Choice([one.value for one in Outcome])),
     click.option("--request-id", help="The caller's own id."),
-    click.option(
-        "--from",
-        "since",
-        type=read_moment,
-        metavar="TIME",
-        help="The first moment, as in 2026-03-01 or 2026-03-01T12:00+01:00.",
-    ),
-    click.option(
-        "--to", "until", type=read_moment, metavar="TIME", help="The first moment after it."
-    ),
+    since_option,
+    until_option,
 )

@@ -50,6 +50,7 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/audit/records"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/payload"): {Role.AUDITOR},
+    ("GET", "/audit/summary"): {Role.AUDITOR},
     ("GET", "/metrics"): {Role.VIEWER},
     ("GET", "/v2/models/stats"): READERS,
     ("GET", "/v2/models/{model}/stats"): READERS,
