@@ -82,7 +82,7 @@ def main() -> None:
     default=_DEFAULTS.queue_limit_s,
     show_default=True,
     type=click.FloatRange(0),
-    help="Seconds that a run may have to wait for a thread, if it does not take longer itself.",
+    help="Seconds that a run may have to wait, if it does not take longer itself.",
 )
 @click.option(
     "--header-deadline",

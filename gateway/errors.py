@@ -181,7 +181,7 @@ class QueueTooLong(GatewayError):
     def __init__(self, longest_wait_s: float) -> None:
         self.longest_wait_s = longest_wait_s
         super().__init__(
-            f"This run would wait longer than {longest_wait_s:.3g} s for a thread; try again later."
+            f"This run would wait for longer than {longest_wait_s:.3g} s; try again later."
         )
 
 

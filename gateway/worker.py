@@ -67,6 +67,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
         in_flight_limit=settings.in_flight_limit,
         body_limit=settings.body_limit,
         payload_limit=settings.payload_limit,
+        longest_turn_s=settings.queue_limit_s,
         spans=spans,
     )
     application = build_application(

@@ -303,6 +303,8 @@ class Kind(StrEnum):
     INFERENCE = "inference"
     ADMIN = "admin"
     DAMAGE = "damage"  # durable records could not be read back
+    ORIGIN = "origin"  # the log goes on under another name, since what it had signed is lost
+    ROTATION = "rotation"  # the log is signed by another key from here on
     READ = "read"  # somebody read audit data
 
 
@@ -328,7 +330,8 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     1970 in UTC as a string, `trace` the id of the caller's own trace, `latency_us` the microseconds
     from the body's arrival to the record, `batch` the rows that ran together and `batch_row` where
     this request's began, `input` and `output` the commitments of `registry.entry`. `violations`,
-    `flags` and `observed` name rule, input and row, as in `range distance[3]`.
+    `flags` and `observed` name rule, input and row, as in `range distance[3]`. `vkeys` are the
+    verifier keys of the log before and from this record on.
     """
 
     id: str
@@ -360,6 +363,29 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     previous: int | None = None
     subject: str | None = None
     reason: str | None = None
+    vkeys: tuple[str, ...] = ()
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    """A name and a key of the log; both hold from leaf `since` on, until the next one's.
+
+    `vkey` is the verifier key (C2SP signed-note). Under one name the log is one tree that only
+    grows; it gets another name where it cannot keep that promise.
+    """
+
+    name: str
+    vkey: str
+    since: int
+    at: datetime
+
+
+class SignedCheckpoint(Struct, frozen=True, kw_only=True):
+    """The signed head of the log: what its first `size` leaves hash to, and the note saying so."""
+
+    size: int
+    root: bytes
+    note: str
+    signed: datetime
 
 
 class RecordFilter(Struct, frozen=True, kw_only=True):

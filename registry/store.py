@@ -17,9 +17,11 @@ from registry.records import (
     AliasChange,
     AuditRecord,
     Key,
+    Origin,
     RecordFilter,
     Setting,
     SettingName,
+    SignedCheckpoint,
     Tally,
     Version,
     VersionState,
@@ -91,6 +93,30 @@ class Reader(Protocol):
         """Return how far each journal segment has been integrated."""
         ...
 
+    def tree_size(self) -> int:
+        """Return how many leaves the log's tree has: all records that ever got an index."""
+        ...
+
+    def tile(self, level: int, number: int) -> bytes:
+        """Return the hashes that a tile of the tree has so far; none where it has not begun."""
+        ...
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        """Return the leaves from index `start` up to `end`, as far as they are there."""
+        ...
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        """Return the checkpoint that was signed last, or None."""
+        ...
+
+    def checkpoints(self) -> list[SignedCheckpoint]:
+        """Return the checkpoints that are kept, oldest first."""
+        ...
+
+    def origins(self) -> list[Origin]:
+        """Return the names and keys that the log has had, oldest first."""
+        ...
+
     def workers(self) -> list[WorkerStatus]:
         """Return what each running worker last said of itself."""
         ...
@@ -122,7 +148,24 @@ class Transaction(Reader, Protocol):
         ...
 
     def append(self, record: AuditRecord) -> None:
-        """Give a record the next index of the log."""
+        """Give a record the next index of the log, and its leaf that place in the tree."""
+        ...
+
+    def add_checkpoint(self, signed: SignedCheckpoint) -> None:
+        """Keep a checkpoint. Raises Conflict where it is not that of the tree, or the tree is none
+        that the checkpoint before it could have grown into.
+
+        Old ones are thinned: of those before the last hour the last of each hour stays, and the
+        first under each name or key.
+        """
+        ...
+
+    def amend_checkpoint(self, size: int, note: str) -> None:
+        """Keep a note with more signatures for the checkpoint of a size."""
+        ...
+
+    def add_origin(self, origin: Origin) -> None:
+        """Let the log have another name or key from now on."""
         ...
 
 
@@ -140,6 +183,7 @@ class Store(Reader, Protocol):
     def integrate(self, segment: str, start: int, end: int, entries: Sequence[Entry]) -> None:
         """Append the entries of a segment's bytes from `start` to `end`, exactly once.
 
+        The tree grows in the same transaction.
         Raises Conflict where the segment was not integrated up to `start` before.
         """
         ...

@@ -1,4 +1,5 @@
--- Format 3 finds records by their stream and counts them by the hour; all but leaves is made anew.
+-- Format 3 finds records by their stream, counts them by the hour, and adds the tree over the leaves;
+-- from the leaves that there are, the program makes all three.
 CREATE TEMP TABLE kept AS SELECT idx, leaf FROM record ORDER BY idx;
 DROP TABLE record;
 
@@ -42,5 +43,34 @@ CREATE TABLE tally (
     count INTEGER NOT NULL,
     PRIMARY KEY (hour, kind, outcome, model, version, lane, aspect, name)
 ) STRICT, WITHOUT ROWID;
+
+-- The tree over the leaves: its size, and the partial tiles at its right edge, lowest level first.
+CREATE TABLE tree (size INTEGER NOT NULL, frontier BLOB NOT NULL) STRICT;
+INSERT INTO tree VALUES (0, x'');
+
+-- Its full tiles: 256 hashes each.
+CREATE TABLE tile (
+    level INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hashes BLOB NOT NULL,
+    PRIMARY KEY (level, number)
+) STRICT;
+
+-- What was signed of it.
+CREATE TABLE checkpoint (
+    size INTEGER PRIMARY KEY,
+    root BLOB NOT NULL,
+    note TEXT NOT NULL,
+    signed INTEGER NOT NULL
+) STRICT;
+
+-- Its names and keys; each holds from leaf `since` on.
+CREATE TABLE origin (
+    sequence INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    vkey TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
 
 PRAGMA user_version = 3;

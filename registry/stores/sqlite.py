@@ -20,15 +20,17 @@ from registry.records import (
     AliasChange,
     AuditRecord,
     Key,
+    Origin,
     RecordFilter,
     Setting,
     SettingName,
+    SignedCheckpoint,
     Tally,
     Version,
     VersionState,
     WorkerStatus,
 )
-from registry.stores import records, rows, tallies
+from registry.stores import log, records, rows, tallies
 from registry.times import to_us
 
 SCHEMA_VERSION = 3
@@ -37,13 +39,12 @@ OLDEST_SAFE_SQLITE = (3, 51, 3)
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 # How a store of each older format becomes one of the next.
-_MIGRATIONS = {1: _SCHEMA.with_name("from_1.sql"), 2: _SCHEMA.with_name("from_2.sql")}
+_MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2)}
 _BUSY_TIMEOUT_MS = 10_000
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
 _INSERT_PAYLOAD = "INSERT INTO payload VALUES (?, ?, ?, ?)"
 _REACHED = "SELECT reached FROM position WHERE segment = ?"
-_NEXT_INDEX = "SELECT coalesce(max(idx) + 1, 0) FROM record"
 _NOW_NAMED = """
     SELECT alias, version FROM alias_change AS change
     WHERE model = ? AND version IS NOT NULL AND sequence = (
@@ -126,6 +127,24 @@ class SqliteReader:
     def positions(self) -> dict[str, int]:
         return dict(self._rows("SELECT segment, reached FROM position"))
 
+    def tree_size(self) -> int:
+        return log.size(self._rows)
+
+    def tile(self, level: int, number: int) -> bytes:
+        return log.tile(self._rows, level, number)
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        return log.leaves(self._rows, start, end)
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        return log.checkpoint(self._rows)
+
+    def checkpoints(self) -> list[SignedCheckpoint]:
+        return log.checkpoints(self._rows)
+
+    def origins(self) -> list[Origin]:
+        return log.origins(self._rows)
+
     def workers(self) -> list[WorkerStatus]:
         return [rows.to_worker(row) for row in self._rows("SELECT * FROM worker ORDER BY worker")]
 
@@ -163,10 +182,19 @@ class SqliteTransaction(SqliteReader):
         self._change(query, (name.value, model or rows.ALL_MODELS))
 
     def append(self, record: AuditRecord) -> None:
-        [(index,)] = self._rows(_NEXT_INDEX)
+        leaf = encode_record(record)
         with _translated():
-            records.add_records(self._own, index, [encode_record(record)], {})
+            records.add_records(self._own, log.extend(self._rows, [leaf]), [leaf], {})
         self._recorded = True
+
+    def add_checkpoint(self, signed: SignedCheckpoint) -> None:
+        log.add_checkpoint(self._rows, signed)
+
+    def amend_checkpoint(self, size: int, note: str) -> None:
+        log.amend_checkpoint(self._rows, size, note)
+
+    def add_origin(self, origin: Origin) -> None:
+        log.add_origin(self._rows, origin)
 
     def finish(self) -> None:
         """Move the generation if anything changed; a change without its record is refused."""
@@ -225,6 +253,7 @@ class SqliteStore(SqliteReader):
                     connection.execute(_MIGRATIONS[step].read_text())
                     if step == 2:
                         records.add_kept(connection)
+                        log.hash_leaves(connection)
         connection.execute("PRAGMA foreign_keys = ON")
 
     @contextmanager
@@ -254,9 +283,10 @@ class SqliteStore(SqliteReader):
             (reached,) = found[0] if found else (0,)
             if reached != start:
                 raise Conflict(f"Segment {segment} is integrated up to {reached}, not {start}.")
-            (first,) = next(connection.execute(_NEXT_INDEX))
+            leaves = [entry.leaf for entry in entries]
+            first = log.extend(self._rows, leaves)
             streams = dict(self._streams)
-            records.add_records(connection, first, (entry.leaf for entry in entries), streams)
+            records.add_records(connection, first, leaves, streams)
             connection.executemany(
                 _INSERT_PAYLOAD,
                 (

@@ -105,6 +105,40 @@ def test_a_store_of_an_earlier_format_is_brought_to_this_one_with_all_it_holds(
     registry.store.close()
 
 
+def make_entries(count: int) -> list[Entry]:
+    leaf = b'{"v":1,"id":"%b","time":"1","kind":"damage","outcome":"failed"}'
+    return [Entry(leaf % new_record_id(number).encode(), None) for number in range(count)]
+
+
+def test_the_records_of_a_store_without_a_tree_are_hashed_when_it_is_opened(tmp_path: Path) -> None:
+    places = ((0, 0), (0, 1), (0, 2), (1, 0))
+    store = open_store(tmp_path)
+    store.integrate("one", 0, 9, make_entries(600))
+    before = [store.tile(*place) for place in places]
+    store.close()
+    as_format_2(tmp_path)
+
+    store = open_store(tmp_path)
+
+    assert store.tree_size() == 600
+    assert [store.tile(*place) for place in places] == before
+    assert len(before[2]) == (600 - 512) * 32
+    store.close()
+
+
+def test_an_index_is_given_once_even_where_its_record_is_gone(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.integrate("one", 0, 9, make_entries(3))
+    connection = apsw.Connection(str(tmp_path / "store.sqlite3"))
+    connection.execute("DELETE FROM record")
+    connection.close()
+
+    store.integrate("two", 0, 9, [later := make_entries(4)[-1]])
+
+    assert store.records(RecordFilter(), before=None, limit=9) == [(3, later.leaf)]
+    store.close()
+
+
 def everything(store: Store) -> list[object]:
     year = timedelta(days=365)
     return [
