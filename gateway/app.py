@@ -16,6 +16,7 @@ from gateway.http import (
     configuration,
     health,
     keys,
+    log,
     metrics,
     model_docs,
     operation,
@@ -34,6 +35,7 @@ from gateway.loader import Loader
 from gateway.metrics import Meter
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
+from registry.audit.published import PublishedLog
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
 
@@ -60,6 +62,13 @@ HANDLERS = (
     audit.show_record,
     audit.show_payload,
     summary.show_summary,
+    log.show_checkpoint,
+    log.show_vkey,
+    log.show_vkeys,
+    log.show_tile,
+    log.show_entries,
+    log.show_proof,
+    log.show_consistency,
     metrics.show_metrics,
     statistics.count_all,
     statistics.count_model,
@@ -135,6 +144,7 @@ def build_application(
             "registry": _provide(registry),
             "loader": _provide(loader),
             "trail": _provide(trail),
+            "log": _provide(PublishedLog(registry.store, settings.checkpoint_path)),
             "meter": _provide(meter),
         },
         state=State({"loader": loader}),
