@@ -9,6 +9,7 @@ import click
 _COMMANDS = {
     "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "records": "gateway.audit_commands.records:list_records",
+    "export": "gateway.audit_commands.export:export_records",
     "summary": "gateway.audit_commands.summary:show_summary",
 }
 

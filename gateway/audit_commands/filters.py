@@ -21,7 +21,7 @@ def read_moment(text: str) -> datetime:
 
 
 def filter_options(command: _Command) -> _Command:
-    """Give a command the filters of `GET /audit/records`."""
+    """Give a command the filters of `GET /audit/records`, but for the end of a time."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -48,6 +48,10 @@ since_option = click.option(
 until_option = click.option(
     "--to", "until", type=read_moment, metavar="TIME", help="The first moment after it."
 )
+# For commands whose --to is where they write to.
+before_option = click.option(
+    "--before", "until", type=read_moment, metavar="TIME", help="The first moment after it."
+)
 _OPTIONS = (
     click.option("--model"),
     click.option("--version", type=int),
@@ -57,5 +61,4 @@ _OPTIONS = (
     click.option("--outcome", type=click.Choice([one.value for one in Outcome])),
     click.option("--request-id", help="The caller's own id."),
     since_option,
-    until_option,
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gateway.audit_commands.filters import as_query, filter_options
+from gateway.audit_commands.filters import as_query, filter_options, until_option
 from registry.audit.query import AuditTrail
 from registry.console import data_dir_option, open_registry, print_table, record_read
 from registry.records import AuditRecord, RecordFilter
@@ -15,6 +15,7 @@ from registry.times import from_us
 @click.command("records")
 @data_dir_option
 @filter_options
+@until_option
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 def list_records(data_dir: Path, limit: int, **wanted: Any) -> None:
     """Show the newest records that fit."""

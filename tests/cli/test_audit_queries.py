@@ -1,7 +1,9 @@
 """The commands of `gateway audit` that ask the log: what they show, and that they are recorded."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -9,9 +11,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
+from registry.audit.export import Format
+from registry.audit.keyfile import KeyFile
+from registry.audit.origins import open_log
+from registry.audit.publisher import Publisher
 from registry.console import local_author
 from registry.entry import Entry, decode_record, encode_record, new_record_id
 from registry.records import AuditRecord, Kind, Outcome, RecordFilter
+from registry.times import now
 from tests.builders import linear_model, open_registry, publish
 
 Run = Callable[..., Result]
@@ -103,3 +110,56 @@ def make_entry(*, refused: bool) -> Entry:
         violations=("range x[0]", "range x[5]") if refused else (),
     )
     return Entry(encode_record(record), None)
+
+
+@pytest.fixture
+def published(data_dir: Path) -> Path:
+    """The data directory, with its whole log under a checkpoint."""
+    registry = open_registry(data_dir)
+    keys, path = KeyFile(data_dir / "log.key"), data_dir / "checkpoint"
+    open_log(registry.store, keys, path, name="gateway.example/log", at=now())
+    registry.store.integrate("one.segment", 0, 1, [make_entry(refused=True) for _ in range(5)])
+    Publisher(registry.store, keys, path).publish()
+    registry.store.close()
+    return data_dir
+
+
+@pytest.mark.parametrize("form", Format)
+def test_an_export_is_a_file_and_a_manifest_for_its_owner_alone(
+    published: Path, run: Run, tmp_path: Path, form: Format
+) -> None:
+    target = tmp_path / f"refused.{form}"
+    options = ("--format", form, "--to", str(target), "--model", "linear", "--before", "2026-04-01")
+    result = run("audit", "export", *options, "--proofs")
+
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / f"refused.{form}.manifest.json").read_text())
+    assert manifest["digest"] == f"sha256:{sha256(target.read_bytes()).hexdigest()}"
+    assert parse_qs(manifest["filters"]) == {
+        "model": ["linear"],
+        "to": ["2026-04-01T00:00:00+00:00"],
+    }
+    assert manifest["checkpoint"] == (published / "checkpoint").read_text()
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert target.read_bytes().count(b"range x[5]") >= 5 or form is Format.PARQUET
+    registry = open_registry(published)
+    [(_, leaf)] = registry.store.records(RecordFilter(kind=Kind.READ), before=None, limit=9)
+    registry.store.close()
+    assert decode_record(leaf).action == "gateway audit export"
+
+
+def test_an_export_that_cannot_be_written_is_one_line(
+    published: Path, run: Run, tmp_path: Path
+) -> None:
+    result = run("audit", "export", "--format", "csv", "--to", str(tmp_path / "no" / "file"))
+
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
+
+
+def test_a_log_that_was_never_published_is_not_exported(run: Run, tmp_path: Path) -> None:
+    result = run("audit", "export", "--format", "csv", "--to", str(tmp_path / "file"))
+
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "file").exists()

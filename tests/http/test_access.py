@@ -51,6 +51,7 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/audit/records/{record_id}"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/payload"): {Role.AUDITOR},
     ("GET", "/audit/summary"): {Role.AUDITOR},
+    ("GET", "/audit/export"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/proof"): {Role.AUDITOR},
     ("GET", "/audit/checkpoint"): OPEN,
     ("GET", "/audit/vkey"): OPEN,
