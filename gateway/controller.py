@@ -46,6 +46,7 @@ class Controller:
         )
         self._publish_again = 0.0
         self._witnesses = _open_witnesses(settings, store, self._publisher)
+        self._publish()  # what a kill may have left signed and unseen
 
     def run(self, stop: threading.Event) -> None:
         """Work in rounds; the last begins after the stop, and leaves no record unpublished."""

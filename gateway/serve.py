@@ -134,6 +134,8 @@ def _open_log(settings: Settings, store: Store) -> None:
         origin = open_log(store, keys, settings.checkpoint_path, name=settings.log_name, at=now())
     except BadNote as error:
         raise InvalidRequest("log_name", str(error)) from error
+    except OSError as error:
+        raise InvalidRequest("log_key", f"The key of the log: {error.strerror}.") from error
     logger.info("log_opened", origin=origin.name, vkey=origin.vkey)
     print(origin.vkey, flush=True)
 

@@ -27,6 +27,7 @@ _FOR_GOOD = {"cache-control": "public, max-age=31536000, immutable"}
 _FOR_NOW = {"cache-control": "no-cache"}
 _LEVELS = {str(level): level for level in range(MAX_LEVEL + 1)}
 
+Level = Annotated[str, PathParameter(description="A whole number from 0 to 63.")]
 TilePath = Annotated[str, PathParameter(description="As in `x001/x234/067` or `273.p/112`.")]
 
 
@@ -81,7 +82,7 @@ def show_vkeys(log: NamedDependency[PublishedLog]) -> list[VkeyView]:
 
 
 @get("/audit/tile/{level:str}/{tile:path}", opt=OPEN, media_type=_BYTES, sync_to_thread=True)
-def show_tile(log: NamedDependency[PublishedLog], level: str, tile: TilePath) -> Response[bytes]:
+def show_tile(log: NamedDependency[PublishedLog], level: Level, tile: TilePath) -> Response[bytes]:
     """Show hashes of the tree: a tile (C2SP tlog-tiles)."""
     name = _name(tile)
     if level not in _LEVELS:
@@ -121,7 +122,7 @@ def show_proof(
 @get("/audit/consistency", opt=OPEN, sync_to_thread=True)
 def show_consistency(
     log: NamedDependency[PublishedLog],
-    old: Annotated[int, QueryParameter(name="from", ge=0)],
+    old: Annotated[int, QueryParameter(name="from", ge=0)] = 0,
     new: Annotated[int | None, QueryParameter(name="to", ge=0)] = None,
 ) -> ConsistencyView:
     """Prove that the log only grew: from `from` records to `to`, or to those published."""

@@ -30,10 +30,16 @@ class KeyFile:
         self._path = path
 
     def newest(self) -> Ed25519PrivateKey:
-        """Return the newest key; the first is made where there is no file."""
+        """Return the newest key; the first is made where there is no file.
+
+        Raises LogKeyMissing for a file without a key.
+        """
         if not self._path.exists():
             put_new(self._path, _encode(Ed25519PrivateKey.generate()), _MODE)
-        return self._keys()[-1]
+        keys = self._keys()
+        if not keys:
+            raise LogKeyMissing("the log", str(self._path))
+        return keys[-1]
 
     def add(self) -> Ed25519PrivateKey:
         """Make another key; it is durable before anybody can know of it."""
@@ -62,7 +68,10 @@ class KeyFile:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return []
-        keys = [load_pem_private_key(block, password=None) for block in _PEM.findall(content)]
+        try:
+            keys = [load_pem_private_key(block, password=None) for block in _PEM.findall(content)]
+        except ValueError as error:
+            raise LogKeyMissing("the log", str(self._path)) from error
         return [key for key in keys if isinstance(key, Ed25519PrivateKey)]
 
     def _write(self, keys: list[Ed25519PrivateKey]) -> None:

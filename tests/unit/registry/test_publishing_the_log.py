@@ -5,6 +5,7 @@ import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import apsw
 import pytest
 
 from registry.audit.keyfile import KeyFile
@@ -230,20 +231,26 @@ def test_a_store_that_is_gone_does_not_begin_the_same_log_anew(
     assert len(found(world.store, Kind.ORIGIN)) == 1
 
 
-def test_a_tree_that_is_not_what_was_signed_is_never_signed(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [5, 300])
+def test_a_tree_that_is_not_what_was_signed_is_never_signed(world: World, count: int) -> None:
     world.open()
-    world.add(5)
-    backup = backup_of(world, tmp_path / "backup")
-    other = World(backup)
-    world.add(3)
-    world.publisher().publish()
-    other.add(4)
+    publisher = world.publisher()
+    world.add(count)
+    publisher.publish()
+    before = read_published(world.path)
+    with apsw.Connection(str(world.folder / "store.sqlite3")) as connection:
+        for table, column in (("tree", "frontier"), ("tile", "hashes")):
+            changed = f"CAST(zeroblob(32) || substr({column}, 33) AS BLOB)"
+            connection.execute(f"UPDATE {table} SET {column} = {changed}")
+    world.add(1)
+
+    with pytest.raises(Conflict, match="does not extend"):
+        publisher.publish()
+
+    assert read_published(world.path) == before
     kept = world.store.checkpoint()
     assert kept is not None
-    # As if the tree had been changed below what was signed.
-    with pytest.raises(Conflict, match="not that of the stored tree"), other.store.write() as tx:
-        tx.add_checkpoint(kept)
-    other.store.close()
+    assert kept.size == count
 
 
 def test_a_key_is_changed_under_the_signatures_of_both(world: World) -> None:
@@ -310,6 +317,18 @@ def test_two_rotations_at_once_are_signed_by_all_three(world: World) -> None:
     world.publisher().publish()
     _, lines = split_note(read_published(world.path) or "")
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"],
+)
+def test_a_file_that_holds_no_key_is_no_key(world: World, content: str) -> None:
+    (world.folder / "log.key").write_text(content)
+    with pytest.raises(LogKeyMissing):
+        world.open()
+    assert world.store.origins() == []
+    assert (world.folder / "log.key").read_text() == content
 
 
 def test_a_lost_key_is_missed_and_replaced_under_another_name(world: World) -> None:
