@@ -13,6 +13,8 @@ _COMMANDS = {
     "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "records": "gateway.audit_commands.records:list_records",
     "retention": "gateway.audit_commands.keeping:retention",
+    "export": "gateway.audit_commands.export:export_records",
+    "summary": "gateway.audit_commands.summary:show_summary",
 }
 
 

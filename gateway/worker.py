@@ -75,6 +75,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
         registry=registry,
         loader=loader,
         pipeline=pipeline,
+        journal=journal,
         meter=meter,
         trail=AuditTrail(store, settings.journal_dir),
     )

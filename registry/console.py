@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.artifacts import Artifacts
+from registry.audit.reads import read_record
 from registry.errors import RegistryError
 from registry.registry import Author, Registry
 from registry.store import open_store
@@ -74,6 +75,13 @@ def local_author() -> Author:
     except KeyError:  # a container's user often has a number alone
         name = str(user_id)
     return Author(principal=f"local:{name}")
+
+
+def record_read(registry: Registry, command: str, subject: str, rows: int | None) -> None:
+    """Record that the local user read audit data, before any of it is shown."""
+    record = read_record(command, subject, rows=rows, principal=local_author().principal)
+    with registry.store.write() as tx:
+        tx.append(record)
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> None:

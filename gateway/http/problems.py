@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.types import Send
 from msgspec import Struct
 
 from gateway.errors import GatewayError, MethodNotAllowed, Unforeseen
@@ -143,6 +144,14 @@ def reply_to(
     if record_id is not None:
         headers["x-record-id"] = record_id
     return Reply(status, headers, msgspec.json.encode(problem))
+
+
+async def send_reply(send: Send, reply: Reply) -> None:
+    """Send a reply where no framework does."""
+    headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
+    headers.append((b"content-length", str(len(reply.body)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
 def content_type(path: str) -> str:

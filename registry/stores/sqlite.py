@@ -45,6 +45,7 @@ _MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2)}
 _BUSY_TIMEOUT_MS = 10_000
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
+_REACHED = "SELECT reached FROM position WHERE segment = ?"
 _NOW_NAMED = """
     SELECT alias, version FROM alias_change AS change
     WHERE model = ? AND version IS NOT NULL AND sequence = (
@@ -189,7 +190,7 @@ class SqliteTransaction(SqliteReader):
     def append(self, record: AuditRecord) -> None:
         leaf = encode_record(record)
         with _translated():
-            records.add_records(self._own, log.extend(self._rows, [leaf]), [leaf])
+            records.add_records(self._own, log.extend(self._rows, [leaf]), [leaf], {})
         self._recorded = True
 
     def find_subject(self, subject: str) -> Subject | None:
@@ -241,6 +242,7 @@ class SqliteStore(SqliteReader):
         self._path = path
         self._local = threading.local()
         self._opened: list[apsw.Connection] = []
+        self._streams: records.Streams = {}
         self._lock = threading.Lock()
         with _translated():
             self._prepare(self._connection)
@@ -300,15 +302,19 @@ class SqliteStore(SqliteReader):
     def integrate(self, segment: str, start: int, end: int, entries: Sequence[Entry]) -> None:
         connection = self._connection
         with _translated(), _immediately(connection):
-            found = connection.execute("SELECT reached FROM position WHERE segment = ?", (segment,))
-            (reached,) = found.fetchone() or (0,)
+            # Read to the end: a statement that is open at the commit keeps SQLite from moving its
+            # log into the database, and the log grows for ever.
+            found = connection.execute(_REACHED, (segment,)).fetchall()
+            (reached,) = found[0] if found else (0,)
             if reached != start:
                 raise Conflict(f"Segment {segment} is integrated up to {reached}, not {start}.")
             leaves = [entry.leaf for entry in entries]
             first = log.extend(self._rows, leaves)
-            records.add_records(connection, first, leaves)
+            streams = dict(self._streams)
+            records.add_records(connection, first, leaves, streams)
             payloads.add(connection, self._vault, enumerate(entries, first))
             connection.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (segment, end))
+        self._streams = streams
 
     def forget_segment(self, segment: str) -> None:
         self._rows("DELETE FROM position WHERE segment = ?", (segment,))

@@ -57,6 +57,8 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("PUT", "/admin/models/{model}/retention"): {Role.ADMIN},
     ("POST", "/admin/models/{model}/hold"): {Role.ADMIN},
     ("POST", "/admin/models/{model}/hold/lift"): {Role.ADMIN},
+    ("GET", "/audit/summary"): {Role.AUDITOR},
+    ("GET", "/audit/export"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/proof"): {Role.AUDITOR},
     ("GET", "/audit/checkpoint"): OPEN,
     ("GET", "/audit/vkey"): OPEN,
