@@ -7,8 +7,10 @@ import click
 # Each command, and where it is: imported only when it is run or described, so that `gateway --help`
 # waits for none of them.
 _COMMANDS = {
-    "rotate-key": "gateway.audit_commands.rotate_key:rotate",
+    "export": "gateway.audit_commands.export:export",
     "records": "gateway.audit_commands.records:list_records",
+    "rotate-key": "gateway.audit_commands.rotate_key:rotate",
+    "verify": "gateway.audit_commands.verify:verify",
 }
 
 
