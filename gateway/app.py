@@ -19,6 +19,7 @@ from gateway.http import (
     metrics,
     model_docs,
     operation,
+    replay,
     repository,
     statistics,
 )
@@ -27,9 +28,12 @@ from gateway.http.bodies import in_time
 from gateway.http.docs import Documentation
 from gateway.http.inference import InferenceEndpoint
 from gateway.http.problems import answer_error
+from gateway.http.replay import ReplayDesk
 from gateway.loader import Loader
 from gateway.metrics import Meter
 from gateway.pipeline import Pipeline
+from gateway.replay.asking import Asking
+from gateway.replay.engines import ProcessApart
 from gateway.settings import Settings
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
@@ -56,6 +60,7 @@ HANDLERS = (
     audit.find_records,
     audit.show_record,
     audit.show_payload,
+    replay.replay,
     metrics.show_metrics,
     statistics.count_all,
     statistics.count_model,
@@ -113,6 +118,7 @@ def build_application(
     inference = InferenceEndpoint(
         pipeline, body_limit=settings.body_limit, body_deadline_s=settings.body_deadline_s
     )
+    engine = ProcessApart(registry.artifacts, settings.run_deadline_s)
     litestar = Litestar(
         HANDLERS,
         guards=[check_access],
@@ -123,6 +129,7 @@ def build_application(
             "loader": _provide(loader),
             "trail": _provide(trail),
             "meter": _provide(meter),
+            "replay_desk": _provide(ReplayDesk(registry, Asking(registry, trail, engine))),
         },
         state=State({"loader": loader}),
         request_max_body_size=settings.upload_limit,

@@ -303,6 +303,7 @@ class Kind(StrEnum):
     INFERENCE = "inference"
     ADMIN = "admin"
     DAMAGE = "damage"  # durable records could not be read back
+    REPLAY = "replay"  # recorded inputs were run again
 
 
 class Lane(StrEnum):

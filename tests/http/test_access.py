@@ -50,6 +50,7 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/audit/records"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/payload"): {Role.AUDITOR},
+    ("POST", "/audit/records/{record_id}/replay"): {Role.AUDITOR},
     ("GET", "/metrics"): {Role.VIEWER},
     ("GET", "/v2/models/stats"): READERS,
     ("GET", "/v2/models/{model}/stats"): READERS,
@@ -81,7 +82,7 @@ PLACES = {"{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{recor
 
 def routes() -> Iterator[tuple[str, str, frozenset[Role] | None]]:
     """Walk what the framework serves: method, path and declared roles."""
-    parts = ("settings", "registry", "loader", "trail", "meter")
+    parts = ("settings", "registry", "loader", "trail", "meter", "replay_desk")
     provided = {part: Provide(lambda: None, sync_to_thread=False) for part in parts}
     handlers = [*HANDLERS, Documentation]
     for route in Litestar(handlers, dependencies=provided, openapi_config=None).routes:
