@@ -8,6 +8,7 @@ import click
 # waits for none of them.
 _COMMANDS = {
     "records": "gateway.audit_commands.records:list_records",
+    "replay": "gateway.audit_commands.replay:replay_records",
 }
 
 
