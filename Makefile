@@ -4,11 +4,12 @@ BIN := .venv/bin
 ARGS ?=
 
 # Peers of the benchmark, each in an environment of its own. C++ needs g++, Boost and nlohmann-json.
+# One more, kibae/onnxruntime-server, is built by hand; ONNXRUNTIME_SERVER names its program.
 PEERS := fastapi kserve mlserver litserve bentoml cpp
 CXX ?= g++
 
 .PHONY: demo test check format bench bench-peers bench-gate bench-docs profile
-.PHONY: swap overload torture conformance kserve operators clean
+.PHONY: swap overload integration torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -33,6 +34,7 @@ bench: .venv/demo.stamp .venv-peer-fastapi/peer.stamp
 # One peer that cannot be installed keeps no other from being so; the benchmark names it.
 bench-peers:
 	-$(MAKE) --keep-going $(PEERS:%=.venv-peer-%/peer.stamp)
+	@echo "C++ onnxruntime-server is built by hand: docs/benchmarks.md, 'The published C++ server'."
 
 bench-gate: .venv/demo.stamp
 	$(BIN)/python -m loadtests.gate $(ARGS)
@@ -48,6 +50,9 @@ swap: .venv/demo.stamp
 
 overload: .venv/demo.stamp
 	$(BIN)/python -m loadtests.overload $(ARGS)
+
+integration: .venv/demo.stamp
+	$(BIN)/python -m loadtests.integration $(ARGS)
 
 torture: .venv/dev.stamp
 	$(BIN)/python -m pytest -m torture --no-cov $(ARGS)

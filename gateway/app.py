@@ -14,8 +14,11 @@ from gateway.http import (
     admin,
     audit,
     configuration,
+    erasure,
     health,
+    keeping,
     keys,
+    log,
     metrics,
     model_docs,
     operation,
@@ -35,6 +38,7 @@ from gateway.pipeline import Pipeline
 from gateway.replay.asking import Asking
 from gateway.replay.engines import ProcessApart
 from gateway.settings import Settings
+from registry.audit.published import PublishedLog
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
 
@@ -60,6 +64,20 @@ HANDLERS = (
     audit.find_records,
     audit.show_record,
     audit.show_payload,
+    erasure.erase_subject,
+    keeping.show_payload_policy,
+    keeping.set_payload_policy,
+    keeping.show_retention,
+    keeping.set_retention,
+    keeping.set_hold,
+    keeping.lift_hold,
+    log.show_checkpoint,
+    log.show_vkey,
+    log.show_vkeys,
+    log.show_tile,
+    log.show_entries,
+    log.show_proof,
+    log.show_consistency,
     replay.replay,
     metrics.show_metrics,
     statistics.count_all,
@@ -128,6 +146,7 @@ def build_application(
             "registry": _provide(registry),
             "loader": _provide(loader),
             "trail": _provide(trail),
+            "log": _provide(PublishedLog(registry.store, settings.checkpoint_path)),
             "meter": _provide(meter),
             "replay_desk": _provide(ReplayDesk(registry, Asking(registry, trail, engine))),
         },

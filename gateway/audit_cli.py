@@ -7,8 +7,13 @@ import click
 # Each command, and where it is: imported only when it is run or described, so that `gateway --help`
 # waits for none of them.
 _COMMANDS = {
+    "erase": "gateway.audit_commands.erase:erase_subject",
+    "hold": "gateway.audit_commands.keeping:hold",
+    "policy": "gateway.audit_commands.keeping:payload_policy",
+    "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "records": "gateway.audit_commands.records:list_records",
     "replay": "gateway.audit_commands.replay:replay_records",
+    "retention": "gateway.audit_commands.keeping:retention",
 }
 
 

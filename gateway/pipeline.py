@@ -1,19 +1,20 @@
 """The request path: one call in, one reply out, and no reply without its record.
 
 Knows no transport. The calls of one turn of the event loop are decided together. A call without a
-valid key and a call beyond what the worker holds are refused before they cost anything, and are
+valid key and a call beyond what the worker can take are refused before they cost anything, and are
 counted and logged instead of recorded: whoever has no key must not be able to fill the log.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gateway.batching import join, run_batch, split_turn
 from gateway.cases import Answer, Call, Case, Denial, Reply
-from gateway.errors import GatewayError, Overloaded, Unauthenticated, Unforeseen
+from gateway.errors import GatewayError, Overloaded, QueueTooLong, Unauthenticated, Unforeseen
 from gateway.journal import Journal
 from gateway.logs import logger
 from gateway.long_runs import LongRuns
@@ -43,6 +44,7 @@ class Pipeline:
         in_flight_limit: int,
         body_limit: int,
         payload_limit: int,
+        longest_turn_s: float,
         spans: "Spans | None" = None,
     ) -> None:
         self._roster = roster
@@ -53,6 +55,7 @@ class Pipeline:
         self._in_flight_limit = in_flight_limit
         self._body_limit = body_limit
         self._payload_limit = payload_limit
+        self._longest_turn_s = longest_turn_s
         self._loop = asyncio.get_running_loop()
         self._in_flight = 0
         self._turn: list[Case] = []
@@ -94,10 +97,29 @@ class Pipeline:
             self._metrics.unmet.fail(fault.slug)
             reply(fault)
             return
+        too_long = self._too_long(call)
+        if too_long is not None:
+            self._metrics.unmet.fail(too_long.slug)
+            reply(too_long)
+            return
         self._in_flight += 1
         self._turn.append(Case(call, key, reply))
         if len(self._turn) == 1:
             self._loop.call_soon(self._take_turn)
+
+    def _too_long(self, call: Call) -> QueueTooLong | None:
+        """Find a call that would wait too long for a thread, were it only one row."""
+        wait_s = self._long_runs.wait_s
+        if not wait_s:
+            return None
+        try:
+            served, _ = self._roster().choose(call.model, call.version)
+        except GatewayError:
+            return None
+        if served.runner.is_short(1):
+            return None
+        longest_wait_s = self._long_runs.longest_wait_s(served.runner.predicted_us(1))
+        return QueueTooLong(longest_wait_s) if wait_s > longest_wait_s else None
 
     def _take_turn(self) -> None:
         """Bring the calls of a turn as far as they come without waiting."""
@@ -105,9 +127,12 @@ class Pipeline:
         roster = self._roster()
         for case in cases:
             self._read(case, roster)
-        for served, own in _by_version(cases):
-            for batch in split_turn(_rows(own), served.runner):
-                self._answer_batch(served, own[batch])
+        until = perf_counter() + self._longest_turn_s
+        for number, (served, batch) in enumerate(_batches(cases)):
+            if number and perf_counter() > until:
+                _shed(batch, self._longest_turn_s)
+            else:
+                self._answer_batch(served, batch)
         for case in cases:
             if case.outcome is not None:
                 self._record(case)
@@ -203,6 +228,12 @@ class Pipeline:
         return self._metrics.series(served.model, served.number, lane)
 
 
+def _batches(cases: Iterable[Case]) -> Iterator[tuple[ServedVersion, list[Case]]]:
+    for served, own in _by_version(cases):
+        for batch in split_turn(_rows(own), served.runner):
+            yield served, own[batch]
+
+
 def _by_version(cases: Iterable[Case]) -> Iterable[tuple[ServedVersion, list[Case]]]:
     """Gather the cases that could be read by the version they meet, the most urgent first."""
     gathered: dict[int, tuple[ServedVersion, list[Case]]] = {}
@@ -214,6 +245,12 @@ def _by_version(cases: Iterable[Case]) -> Iterable[tuple[ServedVersion, list[Cas
         if any(case.request is not None and case.request.priority for case in own):
             own.sort(key=attrgetter("urgency"))
     return gathered.values()
+
+
+def _shed(cases: Iterable[Case], longest_turn_s: float) -> None:
+    """Refuse cases that came with more than a turn may hold."""
+    for case in cases:
+        case.fail(QueueTooLong(longest_turn_s))
 
 
 def _rows(cases: Iterable[Case]) -> Sequence[int]:

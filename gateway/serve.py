@@ -10,12 +10,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from gateway.logs import logger
 from gateway.metrics import Slots
 from gateway.settings import Settings, write_settings
+from registry.audit.keyfile import KeyFile
+from registry.audit.origins import open_log
 from registry.errors import Conflict, InvalidRequest, StoreUnavailable
 from registry.store import Store, open_store
+from registry.times import now
+from registry.tlog.note import BadNote
 
 _BACKLOG = 2048
 _RESTART_S = 0.1
@@ -105,20 +110,35 @@ class Supervisor:
 def serve(settings: Settings) -> None:
     """Serve a data directory until told to stop.
 
-    Raises Conflict where it is served already, StoreUnavailable where the port is taken, and
-    InvalidRequest where spans are wanted without what it takes to send them.
+    Raises Conflict where it is served already, StoreUnavailable where the port is taken,
+    InvalidRequest where spans are wanted without what it takes to send them or the log cannot have
+    its name, and LogKeyMissing where nobody could sign the log.
     """
     if settings.otlp_endpoint is not None:
         _check_spans()
     store = open_store(settings.data_dir)
     settings.journal_dir.mkdir(mode=0o700, exist_ok=True)
-    with _sole_server(settings):
+    with sole_server(settings.data_dir):
         store.clear_workers()
         Slots(settings.metrics_dir).clear()
+        _open_log(settings, store)
         with _listen(settings) as listener:
             logger.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             asyncio.run(Supervisor(settings, store, listener).run())
         store.close()
+
+
+def _open_log(settings: Settings, store: Store) -> None:
+    """Say under which name and key the log goes on, for whoever wants to check it later."""
+    keys = KeyFile(settings.log_key_path)
+    try:
+        origin = open_log(store, keys, settings.checkpoint_path, name=settings.log_name, at=now())
+    except BadNote as error:
+        raise InvalidRequest("log_name", str(error)) from error
+    except OSError as error:
+        raise InvalidRequest("log_key", f"The key of the log: {error.strerror}.") from error
+    logger.info("log_opened", origin=origin.name, vkey=origin.vkey)
+    print(origin.vkey, flush=True)
 
 
 def _check_spans() -> None:
@@ -130,13 +150,16 @@ def _check_spans() -> None:
 
 
 @contextmanager
-def _sole_server(settings: Settings) -> Iterator[None]:
-    """Hold the data directory's lock, which the kernel frees however this process ends."""
-    with (settings.data_dir / "serve.lock").open("w") as lock:
+def sole_server(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory's lock, which the kernel frees however this process ends.
+
+    Raises Conflict where another process holds it.
+    """
+    with (data_dir / "serve.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Conflict(f"{settings.data_dir} is served by another process.") from None
+            raise Conflict(f"{data_dir} is served by another process.") from None
         yield
 
 

@@ -24,6 +24,9 @@ DATA_DIR = Path("data")
 # Wide enough that nothing is cut where another program reads.
 _PIPE_WIDTH = 10_000
 
+# Names the file of the key that payloads of persons are sealed with, if it is kept elsewhere.
+PAYLOAD_KEY_VARIABLE = "GATEWAY_PAYLOAD_KEY"
+
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -31,6 +34,13 @@ data_dir_option = click.option(
     show_default=True,
     envvar="GATEWAY_DATA_DIR",
     help="Folder with everything the gateway keeps.",
+)
+
+log_key_option = click.option(
+    "--log-key",
+    type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
+    envvar="GATEWAY_LOG_KEY",
+    help="File with the private key of the log; log.key in the data directory, if not given.",
 )
 
 
@@ -48,7 +58,9 @@ def open_registry(data_dir: Path, *, create: bool = False) -> Registry:
     """Open the registry of a data directory; a mistyped one is made only where `create` says so."""
     if not create and not data_dir.is_dir():
         raise click.ClickException(f"There is no data directory {str(data_dir)!r}.")
-    return Registry(open_store(data_dir), Artifacts(data_dir / "artifacts"))
+    payload_key = os.environ.get(PAYLOAD_KEY_VARIABLE)
+    store = open_store(data_dir, Path(payload_key) if payload_key else None)
+    return Registry(store, Artifacts(data_dir / "artifacts"))
 
 
 def local_author() -> Author:

@@ -22,12 +22,14 @@ _COMMITMENT_PREFIX = b"\x02"  # apart from 0x00 and 0x01, which RFC 6962 uses fo
 class Payload(Struct, frozen=True, array_like=True):
     """Input and output of one inference in canonical bytes, and the salt of their commitments.
 
-    `output` is empty where no answer was computed. Both are None where they were too large to keep.
+    `output` is empty where no answer was computed. Both are None where they are not kept. `subject`
+    is the person that the request named, until the payload is sealed for them.
     """
 
     salt: bytes
     input: bytes | None
     output: bytes | None
+    subject: str | None = None
 
 
 class Entry(Struct, frozen=True, array_like=True):
@@ -35,6 +37,24 @@ class Entry(Struct, frozen=True, array_like=True):
 
     leaf: bytes
     payload: Payload | None
+
+
+class Heading(Struct, frozen=True, gc=False):
+    """What queries filter by and summaries count, as a leaf holds it."""
+
+    id: str
+    time: str
+    kind: str
+    outcome: str
+    model: str | None = None
+    version: int | None = None
+    lane: str | None = None
+    principal: str | None = None
+    request_id: str | None = None
+    error: str | None = None
+    violations: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
 
 
 class _Randomness:
@@ -61,6 +81,7 @@ class _Randomness:
 _randomness = _Randomness()
 _record_encoder = msgspec.json.Encoder()
 _record_decoder = msgspec.json.Decoder(AuditRecord)
+_heading_decoder = msgspec.json.Decoder(Heading)
 
 
 def encode_record(record: AuditRecord) -> bytes:
@@ -71,6 +92,11 @@ def encode_record(record: AuditRecord) -> bytes:
 def decode_record(leaf: bytes) -> AuditRecord:
     """Read the leaf bytes of a record. Raises msgspec.DecodeError where they are not one."""
     return _record_decoder.decode(leaf)
+
+
+def read_heading(leaf: bytes) -> Heading:
+    """Read what a leaf is filtered and counted by, in a fraction of the time of the whole."""
+    return _heading_decoder.decode(leaf)
 
 
 def commit(salt: bytes, payload: bytes) -> str:

@@ -17,14 +17,19 @@ from registry.records import (
     AliasChange,
     AuditRecord,
     Key,
+    Origin,
     RecordFilter,
     Setting,
     SettingName,
+    SignedCheckpoint,
+    Tally,
     Version,
     VersionState,
     WorkerStatus,
 )
+from registry.stores.payloads import Aged, Subject
 from registry.stores.sqlite import SqliteStore
+from registry.vault import FILE_NAME, Vault
 
 
 class Reader(Protocol):
@@ -73,11 +78,59 @@ class Reader(Protocol):
         ...
 
     def payload(self, record_id: str) -> Payload | None:
-        """Return the payload of one integrated record, or None."""
+        """Return the payload of one integrated record, unsealed, or None if none was ever kept.
+
+        Raises PayloadErased, PayloadExpired, and PayloadKeyMissing for what cannot be unsealed.
+        """
+        ...
+
+    def streams(self, model: str) -> list[int]:
+        """Return the numbers of the streams that the inferences of a model are in."""
+        ...
+
+    def aged(self, stream: int, *, after: bytes, before: datetime, limit: int) -> list[Aged]:
+        """Return the oldest records of a stream that are of a time before `before`.
+
+        In the order of their ids, those above `after`, at most `limit`.
+        """
+        ...
+
+    def tallies(
+        self, *, since: datetime, until: datetime, hours: int, model: str | None
+    ) -> list[Tally]:
+        """Count the integrated records of a time, or those of one model, by periods of `hours`.
+
+        Periods begin at multiples of so many hours since 1970, UTC; those that `since` and `until`
+        lie in are counted whole.
+        """
         ...
 
     def positions(self) -> dict[str, int]:
         """Return how far each journal segment has been integrated."""
+        ...
+
+    def tree_size(self) -> int:
+        """Return how many leaves the log's tree has: all records that ever got an index."""
+        ...
+
+    def tile(self, level: int, number: int) -> bytes:
+        """Return the hashes that a tile of the tree has so far; none where it has not begun."""
+        ...
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        """Return the leaves from index `start` up to `end`, as far as they are there."""
+        ...
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        """Return the checkpoint that was signed last, or None."""
+        ...
+
+    def checkpoints(self) -> list[SignedCheckpoint]:
+        """Return the checkpoints that are kept, oldest first."""
+        ...
+
+    def origins(self) -> list[Origin]:
+        """Return the names and keys that the log has had, oldest first."""
         ...
 
     def workers(self) -> list[WorkerStatus]:
@@ -111,12 +164,52 @@ class Transaction(Reader, Protocol):
         ...
 
     def append(self, record: AuditRecord) -> None:
-        """Give a record the next index of the log."""
+        """Give a record the next index of the log, and its leaf that place in the tree."""
+        ...
+
+    def add_checkpoint(self, signed: SignedCheckpoint) -> None:
+        """Keep a checkpoint. Raises Conflict where it is not that of the tree, or the tree is none
+        that the checkpoint before it could have grown into.
+
+        Old ones are thinned: of those before the last hour the last of each hour stays, and the
+        first under each name or key.
+        """
+        ...
+
+    def amend_checkpoint(self, size: int, note: str) -> None:
+        """Keep a note with more signatures for the checkpoint of a size."""
+        ...
+
+    def add_origin(self, origin: Origin) -> None:
+        """Let the log have another name or key from now on."""
+        ...
+
+    def find_subject(self, subject: str) -> Subject | None:
+        """Find what is kept of a person, or None. Raises PayloadKeyMissing."""
+        ...
+
+    def erase(self, subject: Subject) -> int:
+        """Destroy the key and the payloads of a person, and return how many payloads."""
+        ...
+
+    def expire(self, indexes: Sequence[int]) -> None:
+        """Destroy payloads, and the keys of persons of whom nothing else is kept."""
+        ...
+
+    def remove(self, indexes: Sequence[int]) -> None:
+        """Remove records and their payloads; their places in the tree stay."""
         ...
 
 
 class Store(Reader, Protocol):
-    """All that must outlive a process. Any thread may use it."""
+    """All that must outlive a process. Any thread may use it.
+
+    What is destroyed is overwritten with zeros where it stood, and gone from the whole disk's view
+    of the store once `scrub` has said so. `vault` has the key that payloads of persons are sealed
+    with.
+    """
+
+    vault: Vault
 
     def write(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that sees, and keeps, the state that no other writer can change."""
@@ -129,8 +222,14 @@ class Store(Reader, Protocol):
     def integrate(self, segment: str, start: int, end: int, entries: Sequence[Entry]) -> None:
         """Append the entries of a segment's bytes from `start` to `end`, exactly once.
 
-        Raises Conflict where the segment was not integrated up to `start` before.
+        The tree grows in the same transaction.
+        Raises Conflict where the segment was not integrated up to `start` before, and
+        PayloadKeyMissing where a payload has to be sealed and cannot be.
         """
+        ...
+
+    def scrub(self) -> bool:
+        """Leave no older state of the store in any file, and say whether that could be done now."""
         ...
 
     def forget_segment(self, segment: str) -> None:
@@ -152,13 +251,15 @@ class Store(Reader, Protocol):
     def close(self) -> None: ...
 
 
-def open_store(data_dir: Path) -> Store:
+def open_store(data_dir: Path, payload_key: Path | None = None) -> Store:
     """Open the store under a data directory, making both where there is none.
 
-    Raises StoreIncompatible for a database or library that must not be used.
+    The key that seals payloads of persons is in the file `payload_key`, else under the directory
+    too; it is made when it is first needed. Raises StoreIncompatible for a database or library
+    that must not be used.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return SqliteStore(data_dir / "store.sqlite3")
+        return SqliteStore(data_dir / "store.sqlite3", Vault(payload_key or data_dir / FILE_NAME))
     except OSError as error:
         raise StoreUnavailable("its folder cannot be used") from error

@@ -24,6 +24,8 @@ def answered(
         found = engine.run(version.artifact, inputs)
         assert not isinstance(found, Why), found
         outputs = found
+    first = next(iter(inputs.values()))
+    rows = first.shape[0] if first.ndim else 1
     salt = new_salt()
     payload = Payload(salt, encode_tensors(inputs), encode_tensors(outputs))
     assert payload.input is not None
@@ -41,8 +43,8 @@ def answered(
         runtime=engine.runtime,
         principal="key-tests",
         lane=Lane.CHAMPION,
-        rows=len(next(iter(inputs.values()))),
-        batch=len(next(iter(inputs.values()))),
+        rows=rows,
+        batch=rows,
         batch_row=0,
         latency_us=321,
         input=commit(salt, payload.input),
@@ -70,5 +72,6 @@ def refused(version: Version, inputs: Mapping[str, Tensor] = X) -> tuple[AuditRe
 
 
 def keep(registry: Registry, *pairs: tuple[AuditRecord, Payload | None]) -> None:
+    """Put records into the store, as a segment of their own."""
     entries = [Entry(encode_record(record), payload) for record, payload in pairs]
-    registry.store.integrate("segment", 0, 1, entries)
+    registry.store.integrate(pairs[0][0].id, 0, 1, entries)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from gateway.errors import GatewayError, MethodNotAllowed, Unforeseen
 from gateway.logs import logger
 from gateway.protocol.refusal import SENTENCES, Refusal, Violation
-from registry.errors import RegistryError
+from registry.errors import NotPublished, RegistryError
 
 _RETRY_AFTER_S = "1"
 
@@ -33,10 +33,15 @@ STATUSES: dict[str, int] = {
     "method-not-allowed": 405,
     "request-timeout": 408,
     "conflict": 409,
+    "not-yet-published": 409,
     "already-champion": 409,
     "nothing-to-roll-back-to": 409,
     "version-in-use": 409,
     "version-retired": 409,
+    "under-hold": 409,
+    "gone": 410,
+    "payload-erased": 410,
+    "payload-expired": 410,
     "body-too-large": 413,
     "unsupported-encoding": 415,
     "unsupported-media-type": 415,
@@ -49,10 +54,13 @@ STATUSES: dict[str, int] = {
     "registry-error": 500,
     "journal-broken": 503,
     "journal-unavailable": 503,
+    "log-key-missing": 503,
     "model-timeout": 503,
+    "not-erased": 503,
     "not-followed": 503,
     "not-loaded": 503,
     "overloaded": 503,
+    "payload-key-missing": 503,
     "store-incompatible": 503,
     "store-unavailable": 503,
     "too-late": 503,
@@ -66,6 +74,7 @@ _TITLES = {
     405: "Method not allowed",
     408: "Request timeout",
     409: "Conflict",
+    410: "Gone",
     413: "Content too large",
     415: "Unsupported media type",
     422: "Unprocessable content",
@@ -129,7 +138,7 @@ def reply_to(
         headers["connection"] = "close"
     if status == 401:
         headers["www-authenticate"] = "Bearer"
-    if status == 503:
+    if status == 503 or refusal.code == NotPublished.slug:
         headers["retry-after"] = _RETRY_AFTER_S
     if record_id is not None:
         headers["x-record-id"] = record_id

@@ -8,7 +8,7 @@ from gateway.replay.what_if import OtherVersion, WhatIf
 from registry.audit.query import MAX_LIMIT, AuditTrail, Found
 from registry.audit.replay import Engine, Replay, Replayer
 from registry.entry import Payload
-from registry.errors import PayloadNotFound
+from registry.errors import Gone, PayloadNotFound
 from registry.records import AuditRecord, Kind, RecordFilter
 from registry.registry import Author, Registry
 from registry.times import now
@@ -28,11 +28,16 @@ class Asking:
     def ask_one(self, record_id: str, version: int | None = None) -> Replay | WhatIf:
         """Replay one record, on its own version or on another of the same model.
 
-        Raises RecordNotFound, ModelNotFound and VersionNotFound.
+        Raises RecordNotFound, ModelNotFound, VersionNotFound, and Gone for a payload that was
+        erased or has expired.
         """
         record = self._trail.record(record_id).record
         ask = self._ask(record.model or record.subject or "", version)
-        return ask(record, self._payload(record.id))
+        try:
+            payload = self._trail.payload(record.id)
+        except PayloadNotFound:
+            payload = None
+        return ask(record, payload)
 
     def ask_all(
         self, wanted: RecordFilter, limit: int | None, version: int | None = None
@@ -66,7 +71,7 @@ class Asking:
     def _payload(self, record_id: str) -> Payload | None:
         try:
             return self._trail.payload(record_id)
-        except PayloadNotFound:
+        except (Gone, PayloadNotFound):
             return None
 
 

@@ -14,7 +14,7 @@ from gateway.contract import compile_contract
 from gateway.protocol.reader import RequestReader
 from gateway.protocol.refusal import Refusal, Violation, label, refuse_for
 from registry.audit.comparison import Distance, measure_all
-from registry.audit.replay import Engine, Reason, Why, read_kept
+from registry.audit.replay import Engine, Reason, Why, read_whole
 from registry.entry import Payload
 from registry.records import AuditRecord, Manifest, Version
 from registry.tensors import Tensor, datatype_of, element_bytes
@@ -68,7 +68,7 @@ class OtherVersion:
 
     def ask(self, record: AuditRecord, payload: Payload | None) -> WhatIf:
         """Say what this version would have answered."""
-        kept = read_kept(record, payload)
+        kept = read_whole(record, payload)
         if isinstance(kept, Why):
             return self._unknown(record, kept)
         request = self._reader.decode(*as_body(kept.inputs))

@@ -6,20 +6,23 @@ A record is found as soon as its answer was received, integrated or not.
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import starmap
 from pathlib import Path
+from typing import TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
 
 from registry.audit.segment import Group, list_segments, read_groups
-from registry.entry import Entry, Payload, decode_record
+from registry.entry import Entry, Heading, Payload, decode_record, read_heading
 from registry.errors import PayloadNotFound, RecordNotFound
 from registry.records import AuditRecord, RecordFilter
 from registry.store import Reader, Store
 from registry.times import to_us
 
 MAX_LIMIT = 1_000
+
+# What the journal holds beyond the store, with what it is chosen by.
+_Tail: TypeAlias = Iterator[tuple[Heading, Entry]]
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -54,18 +57,18 @@ class AuditTrail:
         cursor = None if cursor is None else _as_written(cursor)
         with self._view() as (view, tail):
             stored = view.records(wanted, before=cursor, limit=limit + 1)
-            found = {
-                one.record.id: one
-                for one in map(_unindexed, tail)
-                if accepts(wanted, one.record) and (cursor is None or one.record.id < cursor)
+            found: dict[str, tuple[int | None, bytes]] = {
+                heading.id: (None, entry.leaf)
+                for heading, entry in tail
+                if (cursor is None or heading.id < cursor) and accepts(wanted, heading)
             }
-            # A segment that was dropped meanwhile is read from its start, so a record can be in
-            # both; the store's is the one with an index.
-            found.update((one.record.id, one) for one in starmap(_indexed, stored))
-        newest = [found[key] for key in sorted(found, reverse=True)[: limit + 1]]
-        more = len(newest) > limit
+        # A segment that was dropped meanwhile is read from its start, so a record can be in both;
+        # the store's is the one with an index.
+        found.update((read_heading(leaf).id, (index, leaf)) for index, leaf in stored)
+        newest = sorted(found, reverse=True)
         return Page(
-            records=tuple(newest[:limit]), cursor=newest[limit - 1].record.id if more else None
+            records=tuple(_found(*found[one]) for one in newest[:limit]),
+            cursor=newest[limit - 1] if len(newest) > limit else None,
         )
 
     def record(self, record_id: str) -> Found:
@@ -74,10 +77,10 @@ class AuditTrail:
         with self._view() as (view, tail):
             stored = view.record(record_id)
             if stored is not None:
-                return _indexed(*stored)
-            for one in map(_unindexed, tail):
-                if one.record.id == record_id:
-                    return one
+                return _found(*stored)
+            for heading, entry in tail:
+                if heading.id == record_id:
+                    return _found(None, entry.leaf)
         raise RecordNotFound(record_id)
 
     def payload(self, record_id: str) -> Payload:
@@ -93,7 +96,7 @@ class AuditTrail:
         return payload
 
     @contextmanager
-    def _view(self) -> Iterator[tuple[Reader, Iterator[Entry]]]:
+    def _view(self) -> Iterator[tuple[Reader, _Tail]]:
         # The segments are opened before the store is looked at: one that goes meanwhile was
         # integrated before the look, and its open descriptor outlives its name.
         with ExitStack() as stack:
@@ -105,10 +108,10 @@ class AuditTrail:
                     continue
                 stack.callback(os.close, segments[path.name])
             view = stack.enter_context(self._store.snapshot())
-            yield view, _tail(segments, view.positions())
+            yield view, _entries(segments, view.positions())
 
 
-def accepts(wanted: RecordFilter, record: AuditRecord) -> bool:
+def accepts(wanted: RecordFilter, record: AuditRecord | Heading) -> bool:
     """Say whether a filter accepts a record; the store's query says the same in SQL."""
     for name in ("model", "version", "lane", "kind", "principal", "outcome", "request_id"):
         value = getattr(wanted, name)
@@ -128,23 +131,20 @@ def _as_written(record_id: str) -> str:
         return record_id
 
 
-def _indexed(index: int, leaf: bytes) -> Found:
+def _found(index: int | None, leaf: bytes) -> Found:
     return Found(record=decode_record(leaf), leaf=leaf, index=index)
 
 
-def _unindexed(entry: Entry) -> Found:
-    return Found(record=decode_record(entry.leaf), leaf=entry.leaf, index=None)
-
-
-def _tail(segments: dict[str, int], positions: dict[str, int]) -> Iterator[Entry]:
+def _entries(segments: dict[str, int], positions: dict[str, int]) -> _Tail:
     for name, descriptor in segments.items():
         for part in read_groups(descriptor, positions.get(name, 0)):
             if isinstance(part, Group):
-                yield from part.entries
+                for entry in part.entries:
+                    yield read_heading(entry.leaf), entry
 
 
-def _payload_of(tail: Iterator[Entry], record_id: str) -> Payload | None:
-    for entry in tail:
-        if decode_record(entry.leaf).id == record_id:
+def _payload_of(tail: _Tail, record_id: str) -> Payload | None:
+    for heading, entry in tail:
+        if heading.id == record_id:
             return entry.payload
     raise RecordNotFound(record_id)

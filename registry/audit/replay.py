@@ -35,7 +35,7 @@ class Reason(StrEnum):
     """Why an answer is not comparable."""
 
     OUTCOME = "outcome"  # there was no answer
-    PAYLOAD = "payload"  # input or output are not kept
+    PAYLOAD = "payload"  # input or output are not kept, or not as they were
     COMMITMENT = "commitment"  # what is kept is not what the record commits to
     ARTIFACT = "artifact"  # missing, damaged, or not loaded by this runtime
     RUNTIME = "runtime"  # another onnxruntime or other processor features
@@ -45,7 +45,7 @@ class Reason(StrEnum):
 
 SENTENCES = {
     Reason.OUTCOME: "The request was not answered, so there is no answer to compare with.",
-    Reason.PAYLOAD: "The input or the output of this record is not kept.",
+    Reason.PAYLOAD: "The input or the output of this record is not kept, or not any more.",
     Reason.COMMITMENT: "What is kept beside the record is not what the record commits to.",
     Reason.RUNTIME: "The answer was computed by another runtime, or on another kind of processor.",
     Reason.NONDETERMINISTIC: "The model gives different answers to the same input by itself.",
@@ -114,7 +114,7 @@ class Replayer:
         """Run the recorded input again and compare every bit of the outputs that were answered."""
         if record.outcome is not Outcome.ANSWERED or not record.digest or not record.manifest:
             return self._say(record, why(Reason.OUTCOME))
-        kept = read_kept(record, payload)
+        kept = read_whole(record, payload)
         if isinstance(kept, Why):
             return self._say(record, kept)
         manifest = self._manifest(record.manifest)
@@ -166,14 +166,22 @@ class Replayer:
         )
 
 
+def read_whole(record: AuditRecord, payload: Payload | None) -> Kept | Why:
+    """Decode a payload that holds input and output as they were, or say why it does not."""
+    kept = read_kept(record, payload)
+    if isinstance(kept, Kept) and record.reduced:
+        named = ", ".join(record.reduced)
+        return Why(Reason.PAYLOAD, f"What is kept was reduced by the model's policy: {named}.")
+    return kept
+
+
 def read_kept(record: AuditRecord, payload: Payload | None) -> Kept | Why:
-    """Decode a payload, having checked it against the record's commitments."""
+    """Decode a payload as it is kept, having checked it against the record's commitments."""
     if payload is None or payload.input is None or payload.output is None:
         return why(Reason.PAYLOAD)
-    is_whole = record.input == commit(payload.salt, payload.input) and record.output == (
-        commit(payload.salt, payload.output) if payload.output else None
-    )
-    if not is_whole:
+    answered = commit(payload.salt, payload.output) if record.output is not None else None
+    is_whole = record.input == commit(payload.salt, payload.input) and record.output == answered
+    if not is_whole or (record.output is None and payload.output):
         return why(Reason.COMMITMENT)
     return Kept(with_texts(decode_tensors(payload.input)), decode_tensors(payload.output))
 

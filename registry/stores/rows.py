@@ -1,21 +1,15 @@
 """Between stored values and rows of SQLite; the order of columns is that of `schema.sql`."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
 
 from registry.entry import Payload
-from registry.errors import InvalidRequest
 from registry.records import (
     AliasCause,
     AliasChange,
     Key,
-    Kind,
-    Outcome,
-    RecordFilter,
     Setting,
     SettingName,
     Version,
@@ -116,44 +110,6 @@ def to_setting(row: Row) -> Setting:
     return Setting(name=SettingName(name), model=model or None, value=value)
 
 
-# What the indexes of `schema.sql` leave out.
-_USUAL = {"kind": Kind.INFERENCE, "outcome": Outcome.ANSWERED}
-
-
-class _Columns(Struct, frozen=True):
-    """What queries filter by, as a leaf holds it."""
-
-    id: str
-    time: str
-    kind: str
-    outcome: str
-    model: str | None = None
-    version: int | None = None
-    lane: str | None = None
-    principal: str | None = None
-    request_id: str | None = None
-
-
-_read_columns = msgspec.json.Decoder(_Columns).decode
-
-
-def record_row(index: int, leaf: bytes) -> Row:
-    found = _read_columns(leaf)
-    return (
-        index,
-        bytes.fromhex(found.id.replace("-", "")),
-        int(found.time),
-        found.kind,
-        found.outcome,
-        found.model,
-        found.version,
-        found.lane,
-        found.principal,
-        found.request_id,
-        leaf,
-    )
-
-
 def payload_row(index: int, payload: Payload) -> Row:
     return (index, payload.salt, payload.input, payload.output)
 
@@ -179,46 +135,3 @@ def id_bytes(record_id: str) -> bytes | None:
         return UUID(record_id).bytes
     except ValueError:
         return None
-
-
-def conditions(wanted: RecordFilter, before: str | None) -> tuple[str, list[Any]]:
-    """Write a filter as the WHERE clause of a query over records, and its values.
-
-    Raises InvalidRequest where `before` is no record id.
-    """
-    clauses: list[str] = []
-    values: list[Any] = []
-    for column in ("model", "version", "lane", "kind", "principal", "outcome", "request_id"):
-        value = getattr(wanted, column)
-        if value is not None:
-            clauses.append(f"{column} = ?")
-            values.append(_in_64_bits(value) if isinstance(value, int) else str(value))
-            if column in _USUAL and value != _USUAL[column]:
-                # Said in the words of the index, or SQLite does not see that it may use it.
-                clauses.append(f"{column} <> '{_USUAL[column].value}'")
-    for moment, sign in ((wanted.since, ">="), (wanted.until, "<")):
-        if moment is not None:
-            # The id begins with its time, so a bound on it lets every index serve the range.
-            clauses += ["id >= ?" if sign == ">=" else "id < ?", f"time_ns {sign} ?"]
-            values += [_id_bound(moment, sign), _in_64_bits(to_us(moment) * 1000)]
-    if before is not None:
-        bound = id_bytes(before)
-        if bound is None:
-            raise InvalidRequest("cursor", "This cursor was not given by a query.")
-        clauses.append("id < ?")
-        values.append(bound)
-    return (" AND ".join(clauses) or "TRUE"), values
-
-
-def _id_bound(moment: datetime, sign: str) -> bytes:
-    milliseconds = to_us(moment) // 1000 + (sign == "<")
-    return max(0, milliseconds).to_bytes(6) + bytes(10)
-
-
-def _in_64_bits(number: int) -> int:
-    """Return the nearest number that the database can compare; what it holds is far from both ends.
-
-    >>> _in_64_bits(2**64) == 2**63 - 1
-    True
-    """
-    return max(-(2**63), min(number, 2**63 - 1))

@@ -41,35 +41,71 @@ CREATE TABLE key (
     revoked INTEGER
 ) STRICT;
 
--- The log: `idx` counts without gaps, `leaf` holds the exact bytes; the other columns repeat what
--- queries filter by.
-CREATE TABLE record (
-    idx INTEGER PRIMARY KEY,
-    id BLOB NOT NULL UNIQUE,
-    time_ns INTEGER NOT NULL,
+-- Records that are alike in all that queries filter by, but for time and the caller's own id.
+CREATE TABLE stream (
+    number INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
     outcome TEXT NOT NULL,
     model TEXT,
     version INTEGER,
     lane TEXT,
-    principal TEXT,
+    principal TEXT
+) STRICT;
+CREATE INDEX stream_of ON stream (kind, outcome, model, version, lane, principal);
+
+-- The log: `idx` counts without gaps, `leaf` holds the exact bytes; the other columns repeat what
+-- queries filter by. The newest of any choice of streams are merged from the ends of their ranges.
+CREATE TABLE record (
+    idx INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    stream INTEGER NOT NULL,
     request_id TEXT,
     leaf BLOB NOT NULL
 ) STRICT;
-CREATE INDEX record_model ON record (model, version, id);
--- Of what nearly every record is, the index on `id` finds the newest as quickly.
-CREATE INDEX record_kind ON record (kind, id) WHERE kind <> 'inference';
-CREATE INDEX record_outcome ON record (outcome, id) WHERE outcome <> 'answered';
-CREATE INDEX record_principal ON record (principal, id);
-CREATE INDEX record_request ON record (request_id, id) WHERE request_id IS NOT NULL;
+CREATE INDEX record_stream ON record (stream, id);
+CREATE INDEX record_request ON record (request_id, stream, id) WHERE request_id IS NOT NULL;
 
--- Input and output are null where they were too large to keep.
+-- How many records each hour (since 1970) has, and how many of them met an error code or broke a
+-- rule. Empty texts and the version 0 stand for none.
+CREATE TABLE tally (
+    hour INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    model TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    lane TEXT NOT NULL,
+    aspect TEXT NOT NULL,
+    name TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (hour, kind, outcome, model, version, lane, aspect, name)
+) STRICT, WITHOUT ROWID;
+
+-- The keys that payloads of persons are sealed with, wrapped by the key in a file beside the store.
+-- Rows are never deleted: an erased one holds zeros, as many bytes as before. `tag` begins `lookup`.
+CREATE TABLE subject_key (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    tag BLOB NOT NULL,
+    lookup BLOB NOT NULL,
+    wrapped BLOB NOT NULL
+) STRICT;
+CREATE INDEX subject_key_tag ON subject_key (tag);
+CREATE UNIQUE INDEX subject_key_id ON subject_key (id);
+-- Which key that file must hold; no row before its first use.
+CREATE TABLE payload_key (fingerprint BLOB NOT NULL) STRICT;
+
+-- Input and output are null where they are not kept. For a person, `sealed` holds all three with the
+-- key whose id is `subject`, and the salt is empty; of an erased one both are zeros. Where nothing is
+-- left the payload has expired.
 CREATE TABLE payload (
     idx INTEGER PRIMARY KEY REFERENCES record (idx),
     salt BLOB NOT NULL,
     input BLOB,
-    output BLOB
+    output BLOB,
+    subject BLOB,
+    sealed BLOB
 ) STRICT;
+CREATE INDEX payload_subject ON payload (subject) WHERE subject IS NOT NULL;
 
 -- How far each journal segment has been integrated.
 CREATE TABLE position (segment TEXT PRIMARY KEY, reached INTEGER NOT NULL) STRICT;
@@ -89,4 +125,33 @@ CREATE TABLE setting (
     PRIMARY KEY (name, model)
 ) STRICT;
 
-PRAGMA user_version = 2;
+-- The tree over the leaves: its size, and the partial tiles at its right edge, lowest level first.
+CREATE TABLE tree (size INTEGER NOT NULL, frontier BLOB NOT NULL) STRICT;
+INSERT INTO tree VALUES (0, x'');
+
+-- Its full tiles: 256 hashes each.
+CREATE TABLE tile (
+    level INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hashes BLOB NOT NULL,
+    PRIMARY KEY (level, number)
+) STRICT;
+
+-- What was signed of it.
+CREATE TABLE checkpoint (
+    size INTEGER PRIMARY KEY,
+    root BLOB NOT NULL,
+    note TEXT NOT NULL,
+    signed INTEGER NOT NULL
+) STRICT;
+
+-- Its names and keys; each holds from leaf `since` on.
+CREATE TABLE origin (
+    sequence INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    vkey TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+
+PRAGMA user_version = 3;

@@ -20,29 +20,31 @@ from registry.records import (
     AliasChange,
     AuditRecord,
     Key,
+    Origin,
     RecordFilter,
     Setting,
     SettingName,
+    SignedCheckpoint,
+    Tally,
     Version,
     VersionState,
     WorkerStatus,
 )
-from registry.stores import rows
+from registry.stores import log, payloads, records, rows, tallies
+from registry.stores.payloads import Aged, Subject
 from registry.times import to_us
+from registry.vault import Vault
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # Every SQLite from 3.7.0 to 3.51.2 can corrupt a WAL database that has two writers.
 OLDEST_SAFE_SQLITE = (3, 51, 3)
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 # How a store of each older format becomes one of the next.
-_MIGRATIONS = {1: Path(__file__).with_name("from_1.sql")}
+_MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2)}
 _BUSY_TIMEOUT_MS = 10_000
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
-_INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_PAYLOAD = "INSERT INTO payload VALUES (?, ?, ?, ?)"
-_NEXT_INDEX = "SELECT coalesce(max(idx) + 1, 0) FROM record"
 _NOW_NAMED = """
     SELECT alias, version FROM alias_change AS change
     WHERE model = ? AND version IS NOT NULL AND sequence = (
@@ -56,8 +58,9 @@ _NOW_NAMED = """
 class SqliteReader:
     """The questions a store answers, asked over one connection."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
         self._own = connection
+        self._vault = vault
 
     @property
     def _connection(self) -> apsw.Connection:
@@ -103,23 +106,48 @@ class SqliteReader:
     def records(
         self, wanted: RecordFilter, *, before: str | None, limit: int
     ) -> list[tuple[int, bytes]]:
-        where, values = rows.conditions(wanted, before)
-        query = f"SELECT idx, leaf FROM record WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - columns are ours, values are bound
-        return [(index, leaf) for index, leaf in self._rows(query, (*values, limit))]
+        return records.find_records(self._rows, wanted, before, limit)
 
     def record(self, record_id: str) -> tuple[int, bytes] | None:
         found = self._rows("SELECT idx, leaf FROM record WHERE id = ?", (rows.id_bytes(record_id),))
         return (found[0][0], found[0][1]) if found else None
 
     def payload(self, record_id: str) -> Payload | None:
-        found = self._rows(
-            "SELECT salt, input, output FROM payload JOIN record USING (idx) WHERE id = ?",
-            (rows.id_bytes(record_id),),
-        )
-        return Payload(*found[0]) if found else None
+        with _translated():
+            return payloads.read(self._connection, self._vault, rows.id_bytes(record_id))
+
+    def streams(self, model: str) -> list[int]:
+        return payloads.streams(self._rows, model)
+
+    def aged(self, stream: int, *, after: bytes, before: datetime, limit: int) -> list[Aged]:
+        return payloads.aged(self._rows, (stream, after, before), limit)
+
+    def tallies(
+        self, *, since: datetime, until: datetime, hours: int, model: str | None
+    ) -> list[Tally]:
+        span = tallies.span(since, until, hours, model)
+        return [tallies.to_tally(row) for row in self._rows(tallies.SELECT, span)]
 
     def positions(self) -> dict[str, int]:
         return dict(self._rows("SELECT segment, reached FROM position"))
+
+    def tree_size(self) -> int:
+        return log.size(self._rows)
+
+    def tile(self, level: int, number: int) -> bytes:
+        return log.tile(self._rows, level, number)
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        return log.leaves(self._rows, start, end)
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        return log.checkpoint(self._rows)
+
+    def checkpoints(self) -> list[SignedCheckpoint]:
+        return log.checkpoints(self._rows)
+
+    def origins(self) -> list[Origin]:
+        return log.origins(self._rows)
 
     def workers(self) -> list[WorkerStatus]:
         return [rows.to_worker(row) for row in self._rows("SELECT * FROM worker ORDER BY worker")]
@@ -128,9 +156,10 @@ class SqliteReader:
 class SqliteTransaction(SqliteReader):
     """Changes over one connection that holds SQLite's write lock."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
+        super().__init__(connection, vault)
         self._changed = False
+        self._removed = False
         self._recorded = False
 
     def add_version(self, version: Version) -> None:
@@ -158,17 +187,45 @@ class SqliteTransaction(SqliteReader):
         self._change(query, (name.value, model or rows.ALL_MODELS))
 
     def append(self, record: AuditRecord) -> None:
-        [(index,)] = self._rows(_NEXT_INDEX)
-        self._rows(_INSERT_RECORD, rows.record_row(index, encode_record(record)))
+        leaf = encode_record(record)
+        with _translated():
+            records.add_records(self._own, log.extend(self._rows, [leaf]), [leaf])
         self._recorded = True
+
+    def find_subject(self, subject: str) -> Subject | None:
+        with _translated():
+            return payloads.find_subject(self._connection, self._vault, subject)
+
+    def erase(self, subject: Subject) -> int:
+        self._removed = True
+        with _translated():
+            return payloads.erase(self._connection, subject)
+
+    def expire(self, indexes: Sequence[int]) -> None:
+        self._removed = True
+        with _translated():
+            payloads.expire(self._connection, indexes)
+
+    def remove(self, indexes: Sequence[int]) -> None:
+        self._removed = True
+        with _translated():
+            payloads.remove(self._connection, indexes)
+
+    def add_checkpoint(self, signed: SignedCheckpoint) -> None:
+        log.add_checkpoint(self._rows, signed)
+
+    def amend_checkpoint(self, size: int, note: str) -> None:
+        log.amend_checkpoint(self._rows, size, note)
+
+    def add_origin(self, origin: Origin) -> None:
+        log.add_origin(self._rows, origin)
 
     def finish(self) -> None:
         """Move the generation if anything changed; a change without its record is refused."""
-        if not self._changed:
-            return
-        if not self._recorded:
+        if (self._changed or self._removed) and not self._recorded:
             raise RuntimeError("A transaction changed the registry without an audit record.")
-        self._rows("UPDATE generation SET number = number + 1")
+        if self._changed:
+            self._rows("UPDATE generation SET number = number + 1")
 
     def _change(self, query: str, values: Sequence[Any]) -> None:
         self._rows(query, values)
@@ -178,8 +235,9 @@ class SqliteTransaction(SqliteReader):
 class SqliteStore(SqliteReader):
     """A `registry.store.Store` in the file at `path`, made where there is none."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vault: Vault) -> None:
         check_library(apsw.sqlite_lib_version())
+        self.vault = self._vault = vault
         self._path = path
         self._local = threading.local()
         self._opened: list[apsw.Connection] = []
@@ -203,6 +261,8 @@ class SqliteStore(SqliteReader):
             # Of a new file: a record is larger than a quarter of SQLite's usual page.
             connection.execute("PRAGMA page_size = 8192")
             connection.execute("PRAGMA journal_mode = WAL")
+        # A table that others refer to is made anew with their references unchecked meanwhile.
+        connection.execute("PRAGMA foreign_keys = OFF")
         with _immediately(connection):
             (found,) = next(connection.execute("PRAGMA user_version"))
             if found == 0:
@@ -214,6 +274,10 @@ class SqliteStore(SqliteReader):
             else:
                 for step in range(found, SCHEMA_VERSION):
                     connection.execute(_MIGRATIONS[step].read_text())
+                    if step == 2:
+                        records.add_kept(connection)
+                        log.hash_leaves(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
 
     @contextmanager
     def snapshot(self) -> Iterator[SqliteReader]:
@@ -221,7 +285,7 @@ class SqliteStore(SqliteReader):
         with _translated():
             connection.execute("BEGIN")
             try:
-                yield SqliteReader(connection)
+                yield SqliteReader(connection, self._vault)
             finally:
                 connection.execute("ROLLBACK")
 
@@ -229,7 +293,7 @@ class SqliteStore(SqliteReader):
     def write(self) -> Iterator[SqliteTransaction]:
         connection = self._connection
         with _translated(), _immediately(connection):
-            transaction = SqliteTransaction(connection)
+            transaction = SqliteTransaction(connection, self._vault)
             yield transaction
             transaction.finish()
 
@@ -240,19 +304,25 @@ class SqliteStore(SqliteReader):
             (reached,) = found.fetchone() or (0,)
             if reached != start:
                 raise Conflict(f"Segment {segment} is integrated up to {reached}, not {start}.")
-            (first,) = next(connection.execute(_NEXT_INDEX))
-            numbered = list(enumerate(entries, first))
-            connection.executemany(
-                _INSERT_RECORD, (rows.record_row(index, entry.leaf) for index, entry in numbered)
-            )
-            connection.executemany(
-                _INSERT_PAYLOAD,
-                (rows.payload_row(i, e.payload) for i, e in numbered if e.payload is not None),
-            )
+            leaves = [entry.leaf for entry in entries]
+            first = log.extend(self._rows, leaves)
+            records.add_records(connection, first, leaves)
+            payloads.add(connection, self._vault, enumerate(entries, first))
             connection.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (segment, end))
 
     def forget_segment(self, segment: str) -> None:
         self._rows("DELETE FROM position WHERE segment = ?", (segment,))
+
+    def scrub(self) -> bool:
+        connection = self._connection
+        connection.set_busy_timeout(0)  # whoever reads is not waited for
+        try:
+            [(is_busy, _, _)] = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        except StoreUnavailable:
+            return False
+        finally:
+            connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+        return not is_busy
 
     def report_worker(self, status: WorkerStatus) -> None:
         self._rows("INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?)", rows.worker_row(status))
@@ -287,6 +357,7 @@ def _connect(path: Path) -> apsw.Connection:
         connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")
         return connection
 
 

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Struct
 
@@ -23,16 +24,20 @@ from registry.records import (
     Key,
     Kind,
     Lane,
+    Origin,
     Outcome,
     RecordFilter,
     Setting,
     SettingName,
+    SignedCheckpoint,
     Version,
     VersionState,
     WorkerStatus,
 )
-from registry.store import Store, Transaction, open_store
+from registry.store import Reader, Store, Transaction, open_store
 from registry.times import from_us, to_us
+from registry.tlog.tiles import Frontier, TileNodes
+from registry.tlog.tree import leaf_hash, root_hash
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAYLOAD = Payload(b"s" * 32, b"\x00input", b"")
@@ -101,6 +106,16 @@ def make_key(name: str = "k", **fields: Any) -> Key:
 
 def make_entries(*seconds: float) -> list[Entry]:
     return [Entry(encode_record(make_record(second)), None) for second in seconds]
+
+
+def make_checkpoint(view: Reader, minutes: float = 0) -> SignedCheckpoint:
+    size = view.tree_size()
+    return SignedCheckpoint(
+        size=size,
+        root=root_hash(size, TileNodes(view.tile)),
+        note=f"note of {size}",
+        signed=START + timedelta(minutes=minutes),
+    )
 
 
 def make_setting(model: str | None = "m", value: str = "true") -> Setting:
@@ -431,6 +446,83 @@ def test_a_segment_is_integrated_exactly_once(store: Store) -> None:
     assert sorted(indexes) == [0, 1, 2]
 
 
+def test_the_tree_grows_with_the_records_whichever_way_they_come(store: Store) -> None:
+    first = make_entries(*range(300))
+    store.integrate("one", 0, 9, first)
+    with store.write() as tx:
+        tx.append(make_record(400))
+        assert tx.tree_size() == 301
+    store.integrate("two", 0, 9, make_entries(*range(500, 800)))
+
+    leaves = store.leaves(0, 700)
+    assert leaves[:300] == [entry.leaf for entry in first]
+    assert len(leaves) == store.tree_size() == 601
+    assert store.leaves(599, 700) == leaves[599:]
+    frontier, tiles = Frontier().extend([leaf_hash(leaf) for leaf in leaves])
+    for tile in tiles:
+        assert store.tile(tile.level, tile.number) == tile.hashes
+    assert store.tile(0, 2) == frontier.tile(0, 2)
+    assert store.tile(1, 0) == frontier.tile(1, 0)
+    assert store.tile(0, 3) == store.tile(2, 0) == b""
+
+
+def test_a_record_that_is_undone_leaves_the_tree_as_it_was(store: Store) -> None:
+    store.integrate("one", 0, 9, make_entries(*range(255)))
+    before = store.tree_size(), store.tile(0, 0)
+    with suppress(ZeroDivisionError), store.write() as tx:
+        tx.append(make_record(300))
+        assert tx.tree_size() == 256
+        raise ZeroDivisionError
+    with suppress(Conflict):
+        store.integrate("one", 0, 9, make_entries(400, 401))
+    assert (store.tree_size(), store.tile(0, 0)) == before
+
+
+def test_only_a_checkpoint_of_the_tree_is_kept(store: Store) -> None:
+    store.integrate("one", 0, 9, make_entries(*range(10)))
+    assert store.checkpoint() is None
+    with store.write() as tx:
+        tx.add_checkpoint(make_checkpoint(tx))
+    kept = store.checkpoint()
+    assert kept is not None
+    assert kept.size == 10
+
+    store.integrate("two", 0, 9, make_entries(20))
+    with store.write() as tx:
+        of_tree = make_checkpoint(tx)
+    for false in ({"size": 10}, {"size": 12}, {"root": bytes(32)}):
+        with pytest.raises(Conflict), store.write() as tx:
+            tx.add_checkpoint(msgspec.structs.replace(of_tree, **false))
+    assert store.checkpoint() == kept
+    with store.write() as tx:
+        tx.add_checkpoint(of_tree)
+        tx.amend_checkpoint(11, "another note")
+    assert store.checkpoint() == msgspec.structs.replace(of_tree, note="another note")
+
+
+def test_of_old_checkpoints_the_last_of_each_hour_and_the_first_of_each_key_stay(
+    store: Store,
+) -> None:
+    for number in range(50):
+        store.integrate(f"{number}", 0, 9, make_entries(number))
+        with store.write() as tx:
+            if number == 5:
+                tx.add_origin(Origin(name="log", vkey="key", since=3, at=START))
+            tx.add_checkpoint(make_checkpoint(tx, minutes=10 * number))
+    kept = [signed.size for signed in store.checkpoints()]
+    # One of each hour, the one behind leaf 3, and all of the last hour.
+    assert kept == [4, 6, 12, 18, 24, 30, 36, 42, 43, 44, 45, 46, 47, 48, 49, 50]
+
+
+def test_the_log_has_the_names_and_keys_that_were_added(store: Store) -> None:
+    assert store.origins() == []
+    added = [Origin(name="log", vkey=f"key {n}", since=n, at=START) for n in range(3)]
+    with store.write() as tx:
+        for origin in added:
+            tx.add_origin(origin)
+    assert store.origins() == added
+
+
 def test_a_segment_never_seen_begins_at_zero(store: Store) -> None:
     with pytest.raises(Conflict):
         store.integrate("one", 5, 10, make_entries(1))
@@ -544,6 +636,8 @@ def assert_dense(store: Store, numbers: list[int], records: int) -> None:
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
     found = store.records(RecordFilter(), before=None, limit=100_000)
     assert sorted(index for index, _ in found) == list(range(records))
+    hashes = [leaf_hash(leaf) for _, leaf in sorted(found)]
+    assert b"".join(store.tile(0, n) for n in range(records // 256 + 1)) == b"".join(hashes)
     assert store.generation() == len(numbers)
 
 

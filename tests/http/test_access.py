@@ -50,6 +50,20 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/audit/records"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/payload"): {Role.AUDITOR},
+    ("POST", "/audit/erasures"): {Role.ADMIN},
+    ("GET", "/admin/models/{model}/payload-policy"): {Role.VIEWER, Role.AUDITOR, Role.ADMIN},
+    ("PUT", "/admin/models/{model}/payload-policy"): {Role.ADMIN},
+    ("GET", "/admin/models/{model}/retention"): {Role.VIEWER, Role.AUDITOR, Role.ADMIN},
+    ("PUT", "/admin/models/{model}/retention"): {Role.ADMIN},
+    ("POST", "/admin/models/{model}/hold"): {Role.ADMIN},
+    ("POST", "/admin/models/{model}/hold/lift"): {Role.ADMIN},
+    ("GET", "/audit/records/{record_id}/proof"): {Role.AUDITOR},
+    ("GET", "/audit/checkpoint"): OPEN,
+    ("GET", "/audit/vkey"): OPEN,
+    ("GET", "/audit/vkeys"): OPEN,
+    ("GET", "/audit/tile/{level}/{tile}"): OPEN,
+    ("GET", "/audit/tile/entries/{tile}"): {Role.AUDITOR},
+    ("GET", "/audit/consistency"): OPEN,
     ("POST", "/audit/records/{record_id}/replay"): {Role.AUDITOR},
     ("GET", "/metrics"): {Role.VIEWER},
     ("GET", "/v2/models/stats"): READERS,
@@ -77,12 +91,15 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/openapi.json"): OPEN,
 }
 INFERENCE = {route for route in TABLE if route[1].endswith("/infer")}
-PLACES = {"{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{record_id}": "none"}
+PLACES = {
+    "{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{record_id}": "none",
+    "{level}": "0", "{tile}": "000.p/1",
+}  # fmt: skip
 
 
 def routes() -> Iterator[tuple[str, str, frozenset[Role] | None]]:
     """Walk what the framework serves: method, path and declared roles."""
-    parts = ("settings", "registry", "loader", "trail", "meter", "replay_desk")
+    parts = ("settings", "registry", "loader", "log", "trail", "meter", "replay_desk")
     provided = {part: Provide(lambda: None, sync_to_thread=False) for part in parts}
     handlers = [*HANDLERS, Documentation]
     for route in Litestar(handlers, dependencies=provided, openapi_config=None).routes:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gateway.cases import Answer, Call, Denial
-from gateway.errors import Overloaded, Unauthenticated, Unforeseen
+from gateway.errors import Overloaded, QueueTooLong, Unauthenticated, Unforeseen
 from gateway.journal import Done, Journal
 from gateway.loader import EMPTY_ROSTER
 from gateway.long_runs import LongRuns
@@ -72,12 +72,14 @@ class Bench:
         registry: Registry,
         journal: HeldJournal,
         pipeline: Pipeline,
+        long_runs: LongRuns,
         metrics: Metrics,
         directory: Path,
     ):
         self.journal = journal
         self.metrics = metrics
         self.pipeline = pipeline
+        self.long_runs = long_runs
         self.roster = EMPTY_ROSTER
         self.trail = AuditTrail(registry.store, directory)
         self.token = add_key(registry, Role.INVOKER)
@@ -121,7 +123,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
     """Run a scenario with two places, a journal of its own, and that journal open."""
 
-    async def run(scenario: Scenario, *, is_open: bool, in_flight_limit: int) -> None:
+    async def run(
+        scenario: Scenario, *, is_open: bool, in_flight_limit: int, longest_turn_s: float
+    ) -> None:
         with make_loader(served, deadline_s=0.2) as loader:
             journal = HeldJournal(tmp_path, on_broken=lambda _: None)
             long_runs = LongRuns(threads=1, longest_wait_s=1)
@@ -134,8 +138,9 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
                 in_flight_limit=in_flight_limit,
                 body_limit=1 << 20,
                 payload_limit=PAYLOAD_LIMIT,
+                longest_turn_s=longest_turn_s,
             )
-            bench = Bench(served, journal, pipeline, metrics, tmp_path)
+            bench = Bench(served, journal, pipeline, long_runs, metrics, tmp_path)
             await loader.load()
             bench.roster = loader.roster
             if is_open:
@@ -146,8 +151,21 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
                 await journal.close()
                 long_runs.close()
 
-    def play(scenario: Scenario, *, is_open: bool = True, in_flight_limit: int = 2) -> None:
-        asyncio.run(run(scenario, is_open=is_open, in_flight_limit=in_flight_limit))
+    def play(
+        scenario: Scenario,
+        *,
+        is_open: bool = True,
+        in_flight_limit: int = 2,
+        longest_turn_s: float = 1,
+    ) -> None:
+        asyncio.run(
+            run(
+                scenario,
+                is_open=is_open,
+                in_flight_limit=in_flight_limit,
+                longest_turn_s=longest_turn_s,
+            )
+        )
 
     return play
 
@@ -394,7 +412,15 @@ def count_to(number: int, **parameters: int) -> bytes:
     return msgspec.json.encode({"inputs": [tensor], "parameters": parameters})
 
 
-ENDLESS = 2**60
+ENDLESS = 2**60  # counted to until the deadline of a run, 0.2 s
+
+
+async def hold_the_thread(bench: Bench) -> asyncio.Task[Answer | Denial]:
+    """Start a run that has the only thread when this returns."""
+    held = bench.infer(count_to(ENDLESS), model="looping")
+    while bench.long_runs._free:
+        await asyncio.sleep(0)
+    return held
 
 
 def test_the_most_urgent_run_is_started_first(play: Callable[..., None]) -> None:
@@ -405,20 +431,21 @@ def test_the_most_urgent_run_is_started_first(play: Callable[..., None]) -> None
             await bench.infer(body, model="looping")
             order.append(name)
 
+        held = await hold_the_thread(bench)
         wishes = {"first": {}, "second": {"priority": 2}, "third": {}, "urgent": {"priority": 1}}
         await asyncio.gather(*(ask(name, count_to(3, **own)) for name, own in wishes.items()))
+        await held
 
         assert order == ["urgent", "second", "first", "third"]
 
-    play(scenario, in_flight_limit=4)
+    play(scenario, in_flight_limit=5)
 
 
 def test_a_run_whose_caller_has_given_up_is_not_started(play: Callable[..., None]) -> None:
     async def scenario(bench: Bench) -> None:
-        before, late = await asyncio.gather(
-            bench.infer(count_to(ENDLESS), model="looping"),
-            bench.infer(count_to(ENDLESS, timeout=1000), model="looping"),
-        )
+        held = await hold_the_thread(bench)
+        late = await bench.infer(count_to(ENDLESS, timeout=1000), model="looping")
+        before = await held
 
         assert [before.refusal.code, late.refusal.code] == ["model-timeout", "too-late"]
         assert bench.trail.record(late.record_id).record.outcome is Outcome.REFUSED
@@ -439,6 +466,53 @@ def test_a_run_that_would_wait_too_long_is_refused_at_once(play: Callable[..., N
         await asyncio.gather(*waiting)
 
     play(scenario, in_flight_limit=4)
+
+
+def test_a_run_that_would_wait_too_long_is_refused_before_it_is_read(
+    play: Callable[..., None],
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.roster.models["looping"].champion.runner._fixed_us = 1.1e6
+        held = await hold_the_thread(bench)
+        waiting = [bench.infer(count_to(3), model="looping") for _ in range(2)]
+        await turns()
+
+        with pytest.raises(QueueTooLong, match=r"longer than 1\.1 s"):
+            await bench.infer(b"{", model="looping")
+        answer = await bench.infer()  # short runs do not queue behind long ones
+
+        assert isinstance(answer, Answer)
+        assert bench.counts()["", None, ""].errors == {"overloaded": 1}
+        await asyncio.gather(held, *waiting)
+
+    play(scenario, in_flight_limit=4)
+
+
+def test_a_run_that_did_wait_too_long_is_refused_instead_of_started(
+    play: Callable[..., None],
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.long_runs._longest_wait_s = 0.05
+        held = await hold_the_thread(bench)
+        waited = await bench.infer(count_to(3), model="looping")
+
+        assert waited.refusal.code == "overloaded"
+        assert bench.trail.record(waited.record_id).record.outcome is Outcome.FAILED
+        await held
+
+    play(scenario)
+
+
+def test_a_turn_that_is_full_answers_its_first_batch_and_refuses_the_rest(
+    play: Callable[..., None],
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        first, second = await asyncio.gather(bench.infer(), bench.infer(model="guarded"))
+
+        assert isinstance(first, Answer)
+        assert second.refusal.code == "overloaded"
+
+    play(scenario, longest_turn_s=0)
 
 
 def test_a_fault_of_a_whole_batch_leaves_none_of_its_callers_waiting(

@@ -17,7 +17,8 @@ from gateway.replay.what_if import Opinion, OtherVersion, WhatIf
 from registry.audit.query import AuditTrail
 from registry.audit.replay import Agreement, Engine, Reason, Replay, Replayer, Why
 from registry.entry import Payload, new_record_id, now_ns
-from registry.errors import RecordNotFound, VersionNotFound
+from registry.errors import Gone, RecordNotFound, VersionNotFound
+from registry.privacy import erase
 from registry.records import (
     Action,
     AuditRecord,
@@ -150,6 +151,34 @@ def test_a_payload_that_was_changed_is_not_replayed_as_if_it_were_the_record_s(
     found = replay(registry, engine, record, other)
 
     assert (found.result, found.reason) == (Agreement.NOT_COMPARABLE, Reason.COMMITMENT)
+
+
+def test_what_a_policy_reduced_is_not_replayed(registry: Registry, engine: Sessions) -> None:
+    record, payload = answered(publish(registry, "m", linear_model()), engine)
+    reduced = msgspec.structs.replace(record, reduced=("x:bucket",))
+
+    found = replay(registry, engine, reduced, payload)
+    asked = what_if(registry, engine, publish(registry, "m", linear_model()), (reduced, payload))
+
+    assert (found.result, found.reason) == (Agreement.NOT_COMPARABLE, Reason.PAYLOAD)
+    assert (asked.result, asked.reason) == (Opinion.NOT_COMPARABLE, Reason.PAYLOAD)
+    assert "x:bucket" in found.detail
+
+
+def test_what_was_erased_is_gone_for_one_and_not_comparable_among_many(
+    registry: Registry, engine: Sessions, tmp_path: Path
+) -> None:
+    record, payload = answered(publish(registry, "m", linear_model()), engine)
+    keep(registry, (record, msgspec.structs.replace(payload, subject="person 7")))
+    asked = asking(registry, engine, tmp_path)
+    assert asked.ask_one(record.id).result is Agreement.IDENTICAL
+
+    erase(registry, "person 7", "asked to", AUTHOR)
+
+    with pytest.raises(Gone):
+        asked.ask_one(record.id)
+    [found] = asked.ask_all(RecordFilter(model="m"), limit=None)
+    assert found.reason is Reason.PAYLOAD
 
 
 def test_a_request_without_an_answer_has_none_to_compare_with(

@@ -1,19 +1,26 @@
 """What is promised of the SQLite file alone."""
 
+import re
 import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import apsw
 import pytest
 
 from registry import service
-from registry.errors import StoreIncompatible, StoreUnavailable
-from registry.store import open_store
+from registry.entry import Entry, Payload, decode_record, new_record_id, now_ns
+from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
+from registry.records import Kind, RecordFilter
+from registry.store import Store, open_store
 from registry.stores.sqlite import check_library
+from registry.times import now
 from tests.builders import AUTHOR, linear_model, open_registry, publish
+from tests.unit.registry.formats import as_format_1, as_format_2
 
 OPEN = """
 import sys
@@ -72,20 +79,26 @@ def test_a_store_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> 
     assert (tmp_path / "store.sqlite3").read_bytes() == before
 
 
-def test_a_store_of_the_first_format_is_brought_to_this_one_with_all_it_holds(
-    tmp_path: Path,
+@pytest.mark.parametrize("as_before", [as_format_1, as_format_2])
+def test_a_store_of_an_earlier_format_is_brought_to_this_one_with_all_it_holds(
+    tmp_path: Path, as_before: Callable[[Path], None]
 ) -> None:
     registry = open_registry(tmp_path)
     publish(registry, "linear", linear_model())
-    before = [registry.store.versions("linear"), registry.store.alias_changes("linear")]
+    payload = Payload(b"s" * 32, b"in", b"out")
+    leaf = registry.store.records(RecordFilter(), before=None, limit=1)[0][1]
+    other = leaf.replace(decode_record(leaf).id.encode(), new_record_id(now_ns()).encode())
+    registry.store.integrate("one.segment", 0, 1, [Entry(other, payload)])
+    before = everything(registry.store)
     registry.store.close()
-    connection = apsw.Connection(str(tmp_path / "store.sqlite3"))
-    connection.execute("DROP TABLE setting; PRAGMA user_version = 1")
-    connection.close()
+    as_before(tmp_path)
 
     registry = open_registry(tmp_path)
 
-    assert [registry.store.versions("linear"), registry.store.alias_changes("linear")] == before
+    assert everything(registry.store) == before
+    assert registry.store.payload(decode_record(other).id) == payload
+    with pytest.raises(Conflict):
+        registry.store.integrate("two.segment", 0, 1, [Entry(other, payload)])
     service.unload(registry, "linear", AUTHOR)
     registry.store.close()
     registry = open_registry(tmp_path)
@@ -93,18 +106,65 @@ def test_a_store_of_the_first_format_is_brought_to_this_one_with_all_it_holds(
     registry.store.close()
 
 
-def test_a_new_store_has_the_tables_of_a_migrated_one(tmp_path: Path) -> None:
+def make_entries(count: int) -> list[Entry]:
+    leaf = b'{"v":1,"id":"%b","time":"1","kind":"damage","outcome":"failed"}'
+    return [Entry(leaf % new_record_id(number).encode(), None) for number in range(count)]
+
+
+def test_the_records_of_a_store_without_a_tree_are_hashed_when_it_is_opened(tmp_path: Path) -> None:
+    places = ((0, 0), (0, 1), (0, 2), (1, 0))
+    store = open_store(tmp_path)
+    store.integrate("one", 0, 9, make_entries(600))
+    before = [store.tile(*place) for place in places]
+    store.close()
+    as_format_2(tmp_path)
+
+    store = open_store(tmp_path)
+
+    assert store.tree_size() == 600
+    assert [store.tile(*place) for place in places] == before
+    assert len(before[2]) == (600 - 512) * 32
+    store.close()
+
+
+def test_an_index_is_given_once_even_where_its_record_is_gone(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.integrate("one", 0, 9, make_entries(3))
+    connection = apsw.Connection(str(tmp_path / "store.sqlite3"))
+    connection.execute("DELETE FROM record")
+    connection.close()
+
+    store.integrate("two", 0, 9, [later := make_entries(4)[-1]])
+
+    assert store.records(RecordFilter(), before=None, limit=9) == [(3, later.leaf)]
+    store.close()
+
+
+def everything(store: Store) -> list[object]:
+    year = timedelta(days=365)
+    return [
+        store.versions("linear"),
+        store.alias_changes("linear"),
+        store.records(RecordFilter(), before=None, limit=100),
+        store.records(RecordFilter(kind=Kind.ADMIN, model="linear"), before=None, limit=100),
+        store.tallies(since=now() - year, until=now() + year, hours=24, model=None),
+    ]
+
+
+@pytest.mark.parametrize("as_before", [as_format_1, as_format_2])
+def test_a_new_store_has_the_tables_of_a_migrated_one(
+    tmp_path: Path, as_before: Callable[[Path], None]
+) -> None:
     def tables(folder: Path) -> list[object]:
         connection = apsw.Connection(str(folder / "store.sqlite3"))
         found = list(connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name"))
         connection.close()
-        return found
+        # A column that was added stands in the text as SQLite writes it.
+        return [(name, re.sub(r"\s*([,()])\s*|\s+", r" \1 ", sql or "")) for name, sql in found]
 
     for name in ("new", "old"):
         open_store(tmp_path / name).close()
-    connection = apsw.Connection(str(tmp_path / "old" / "store.sqlite3"))
-    connection.execute("DROP TABLE setting; PRAGMA user_version = 1")
-    connection.close()
+    as_before(tmp_path / "old")
     open_store(tmp_path / "old").close()
 
     assert tables(tmp_path / "old") == tables(tmp_path / "new")
