@@ -11,6 +11,7 @@ _COMMANDS = {
     "hold": "gateway.audit_commands.keeping:hold",
     "policy": "gateway.audit_commands.keeping:payload_policy",
     "rotate-key": "gateway.audit_commands.rotate_key:rotate",
+    "dossier": "gateway.audit_commands.dossier:write_dossier",
     "records": "gateway.audit_commands.records:list_records",
     "replay": "gateway.audit_commands.replay:replay_records",
     "retention": "gateway.audit_commands.keeping:retention",

@@ -65,6 +65,7 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/audit/tile/entries/{tile}"): {Role.AUDITOR},
     ("GET", "/audit/consistency"): OPEN,
     ("POST", "/audit/records/{record_id}/replay"): {Role.AUDITOR},
+    ("GET", "/audit/records/{record_id}/dossier"): {Role.AUDITOR},
     ("GET", "/metrics"): {Role.VIEWER},
     ("GET", "/v2/models/stats"): READERS,
     ("GET", "/v2/models/{model}/stats"): READERS,

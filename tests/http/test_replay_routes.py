@@ -65,3 +65,34 @@ def test_what_does_not_exist_cannot_be_replayed(client: httpx.Client) -> None:
     check_problem(client.post("/audit/records/none/replay"), 404, "not-found")
     wanted = {"version": 99}
     check_problem(client.post(f"/audit/records/{record_id}/replay", json=wanted), 404, "not-found")
+
+
+def test_an_auditor_gets_the_dossier_of_a_decision(world: World) -> None:
+    with world.client("invoker") as invoker:
+        record_id = infer(invoker, "guarded", [[1, 20, 3]])
+
+    with world.client("auditor") as auditor:
+        page = auditor.get(f"/audit/records/{record_id}/dossier")
+        data = auditor.get(f"/audit/records/{record_id}/dossier", params={"format": "json"})
+        other = auditor.get(f"/audit/records/{record_id}/dossier", params={"format": "pdf"})
+        check_problem(auditor.get("/audit/records/none/dossier"), 404, "not-found")
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "A rule flagged the input." in page.text
+    dossier = data.json()
+    assert dossier["record_id"] == record_id
+    assert [one["standing"] for one in dossier["rules"]] == ["kept", "broken", "kept"]
+    check_problem(other, 400, "bad-request")
+
+
+def test_of_what_was_erased_there_is_no_replay_and_still_a_dossier(client: httpx.Client) -> None:
+    body = infer_body([[1, 2, 3]]) | {"parameters": {"subject": "replay-person"}}
+    record_id = client.post("/v2/models/linear/infer", json=body).headers["x-record-id"]
+    erased = client.post("/audit/erasures", json={"subject": "replay-person", "reason": "asked"})
+    assert erased.status_code == 200, erased.text
+
+    check_problem(client.post(f"/audit/records/{record_id}/replay"), 410, "payload-erased")
+    page = client.get(f"/audit/records/{record_id}/dossier")
+
+    assert page.status_code == 200
+    assert "was erased with its person" in page.text
