@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from registry.audit.static import export_tiles
-from registry.console import data_dir_option, open_registry
+from registry.console import data_dir_option, open_registry, record_read
 
 
 @click.command("tiles")
@@ -20,5 +20,7 @@ from registry.console import data_dir_option, open_registry
 @click.option("--payloads", is_flag=True, help="Write inputs and outputs as well.")
 def export(data_dir: Path, directory: Path, *, payloads: bool) -> None:
     """Write the whole log and its checkpoint to files that only their owner can read."""
-    exported = export_tiles(open_registry(data_dir).store, directory, payloads=payloads)
+    registry = open_registry(data_dir)
+    record_read(registry, "gateway audit tiles", "", None)
+    exported = export_tiles(registry.store, directory, payloads=payloads)
     click.echo(f"{directory} holds {exported.size} records; {exported.written} files are new.")
