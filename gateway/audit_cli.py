@@ -8,13 +8,15 @@ import click
 # waits for none of them.
 _COMMANDS = {
     "erase": "gateway.audit_commands.erase:erase_subject",
+    "export": "gateway.audit_commands.export:export_records",
+    "export-log": "gateway.audit_commands.export_log:export_log",
     "hold": "gateway.audit_commands.keeping:hold",
     "policy": "gateway.audit_commands.keeping:payload_policy",
-    "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "records": "gateway.audit_commands.records:list_records",
     "retention": "gateway.audit_commands.keeping:retention",
-    "export": "gateway.audit_commands.export:export_records",
+    "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "summary": "gateway.audit_commands.summary:show_summary",
+    "verify": "gateway.audit_commands.verify:verify",
 }
 
 
