@@ -10,6 +10,7 @@ _COMMANDS = {
     "dossier": "gateway.audit_commands.dossier:write_dossier",
     "erase": "gateway.audit_commands.erase:erase_subject",
     "export": "gateway.audit_commands.export:export_records",
+    "export-log": "gateway.audit_commands.export_log:export_log",
     "hold": "gateway.audit_commands.keeping:hold",
     "policy": "gateway.audit_commands.keeping:payload_policy",
     "records": "gateway.audit_commands.records:list_records",
@@ -17,7 +18,6 @@ _COMMANDS = {
     "retention": "gateway.audit_commands.keeping:retention",
     "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "summary": "gateway.audit_commands.summary:show_summary",
-    "tiles": "gateway.audit_commands.tiles:export",
     "verify": "gateway.audit_commands.verify:verify",
 }
 

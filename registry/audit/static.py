@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from registry.entry import read_heading
-from registry.errors import Conflict, NotPublished
+from registry.errors import Conflict, Gone, NotPublished
 from registry.records import SignedCheckpoint
 from registry.store import Reader, Store
 from registry.tlog.note import BadNote, Checkpoint
@@ -161,7 +161,10 @@ def _payloads(view: Reader, size: int) -> Iterator[bytes]:
     for start in range(0, size, WIDTH):
         for leaf in view.leaves(start, min(start + WIDTH, size)):
             record_id = read_heading(leaf).id
-            found, payload = view.record(record_id), view.payload(record_id)
+            try:
+                found, payload = view.record(record_id), view.payload(record_id)
+            except Gone:
+                continue
             if found is not None and payload is not None:
                 told = {
                     "index": found[0],

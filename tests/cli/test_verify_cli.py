@@ -1,4 +1,4 @@
-"""`gateway audit verify` and `export`: what they say, and the status that they end with."""
+"""`gateway audit verify` and `export-log`: what they say, and the status that they end with."""
 
 import base64
 import json
@@ -110,7 +110,7 @@ def test_what_was_published_must_still_be_there(run: Run, data_dir: Path, tmp_pa
 
 def test_an_export_is_checked_without_the_store(run: Run, data_dir: Path, tmp_path: Path) -> None:
     target = tmp_path / "export"
-    result = run("tiles", "--to", target, "--payloads")
+    result = run("export-log", "--to", target, "--payloads")
     assert result.exit_code == 0
     assert "300 records" in result.stdout
     (data_dir / "store.sqlite3").unlink()
@@ -120,7 +120,7 @@ def test_an_export_is_checked_without_the_store(run: Run, data_dir: Path, tmp_pa
 
 def test_a_log_that_was_never_signed_is_not_exported(run: Run, tmp_path: Path) -> None:
     write_log(tmp_path / "new", ()).close()
-    result = run("tiles", "--to", tmp_path / "x", "--data-dir", tmp_path / "new")
+    result = run("export-log", "--to", tmp_path / "x", "--data-dir", tmp_path / "new")
     assert result.exit_code == 1
     assert "No published checkpoint covers the log yet" in result.stderr
     assert run("verify", "--data-dir", tmp_path / "new").exit_code == 1

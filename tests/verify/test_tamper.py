@@ -260,7 +260,13 @@ def test_every_changed_byte_of_the_checkpoint_is_found(log: Log) -> None:
 
 
 def test_what_queries_filter_by_must_be_what_the_leaf_says(log: Log) -> None:
-    for change in ("id = zeroblob(16)", "request_id = NULL", "request_id = ''", "stream = 99"):
+    for change in (
+        "id = zeroblob(16)",
+        "principal = 'key_2'",
+        "request_id = NULL",
+        "request_id = ''",
+        "stream = 99",
+    ):
         assert names(log.fault((f"UPDATE record SET {change} WHERE idx = 77", ())), 77)
     for change in (
         "kind = 'admin'",
@@ -268,7 +274,6 @@ def test_what_queries_filter_by_must_be_what_the_leaf_says(log: Log) -> None:
         "model = NULL",
         "version = 3",
         "lane = 'pinned'",
-        "principal = 'key_2'",
     ):
         assert names(log.fault((f"UPDATE stream SET {change}", ())), 0)
 

@@ -93,12 +93,12 @@ def check_columns(record: Mapping[str, Any], columns: Columns) -> None:
     told = (
         bytes.fromhex(record["id"].replace("-", "")),
         get("request_id"),
+        get("principal"),
         record["kind"],
         record["outcome"],
         get("model"),
         get("version"),
         get("lane"),
-        get("principal"),
     )
     if told != columns:
         raise Mismatch("The columns that queries filter by are not what the record says.")

@@ -16,9 +16,10 @@ from registry.audit.verify.tiles import WIDTH, level_count
 _FORMAT = 3
 _BUSY_TIMEOUT_MS = 10_000
 _ROWS = """
-    SELECT idx, leaf, id, request_id, stream FROM record WHERE idx >= ? AND idx < ? ORDER BY idx
+    SELECT idx, leaf, stream, id, request_id, principal FROM record
+    WHERE idx >= ? AND idx < ? ORDER BY idx
 """
-_STREAMS = "SELECT number, kind, outcome, model, version, lane, principal FROM stream"
+_STREAMS = "SELECT number, kind, outcome, model, version, lane FROM stream"
 _CHECKPOINTS = "SELECT size, root, note FROM checkpoint"
 _PAYLOADS = "SELECT idx, salt, input, output FROM payload WHERE length(salt) > 0 ORDER BY idx"
 
@@ -77,8 +78,8 @@ class StoreSource:
 
     def rows(self, start: int, width: int) -> list[Row | None]:
         rows: list[Row | None] = [None] * width
-        for index, leaf, record_id, request_id, stream in self._ask(_ROWS, (start, start + width)):
-            columns = (record_id, request_id, *self._streams.get(stream, ()))
+        for index, leaf, stream, *own in self._ask(_ROWS, (start, start + width)):
+            columns = (*own, *self._streams.get(stream, ()))
             rows[index - start] = (leaf, columns)
         return rows
 
@@ -123,7 +124,7 @@ class StoreSource:
         try:
             yield from self._connection.execute(query, values)
         except apsw.Error as error:
-            raise Malformed("store", "cannot be read to its end") from error
+            raise Malformed("store", f"cannot be read to its end: {error}") from error
 
 
 def _note_of(row: Sequence[Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""`gateway audit tiles`: the log, as other tools and the checker read it."""
+"""`gateway audit export-log`: the whole log as files that any tool for tlog-tiles reads."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from registry.audit.static import export_tiles
 from registry.console import data_dir_option, open_registry, record_read
 
 
-@click.command("tiles")
+@click.command("export-log")
 @data_dir_option
 @click.option(
     "--to",
@@ -18,9 +18,10 @@ from registry.console import data_dir_option, open_registry, record_read
     help="Directory to write to; what an earlier export wrote there is used again.",
 )
 @click.option("--payloads", is_flag=True, help="Write inputs and outputs as well.")
-def export(data_dir: Path, directory: Path, *, payloads: bool) -> None:
-    """Write the whole log and its checkpoint to files that only their owner can read."""
+def export_log(data_dir: Path, directory: Path, *, payloads: bool) -> None:
+    """Write the log and its checkpoint to files that only their owner can read."""
     registry = open_registry(data_dir)
-    record_read(registry, "gateway audit tiles", "", None)
+    query = "payloads=true" if payloads else ""
+    record_read(registry, "gateway audit export-log", query, None)
     exported = export_tiles(registry.store, directory, payloads=payloads)
     click.echo(f"{directory} holds {exported.size} records; {exported.written} files are new.")
