@@ -7,6 +7,7 @@
     ├── ModelUnloaded       the model is out of service
     ├── NotLoaded           a worker cannot load what is to be served
     ├── NotFollowed         not every worker obeys a change yet
+    ├── NotErased           the journal still holds what is to be erased
     ├── MethodNotAllowed    the route exists, not for this method
     ├── BodyTooLarge        more bytes than the limit
     ├── BodyTimeout         the body did not arrive in time
@@ -18,6 +19,7 @@
     ├── UnsupportedEncoding a body in a form that is not read
     ├── UnsupportedMedia    a body that says it is neither JSON nor bytes
     ├── Overloaded          more requests than the worker takes on
+    ├── ReplayBusy          another replay is under way
     ├── QueueTooLong        more work before a long run than its caller should wait for
     ├── TooLate             the caller's own timeout passed while the request waited
     ├── InputNotAccepted    the model itself refused the input
@@ -88,6 +90,17 @@ class NotFollowed(GatewayError):
         super().__init__(
             f"The change is stored, but {late} of the workers did not follow within"
             f" {deadline_s:g} s; ask again to wait for them."
+        )
+
+
+class NotErased(GatewayError):
+    slug = "not-erased"
+
+    def __init__(self, deadline_s: float) -> None:
+        self.deadline_s = deadline_s
+        super().__init__(
+            "Nothing was erased: the journal still holds records from before, which were not"
+            f" integrated within {deadline_s:g} s; ask again."
         )
 
 
@@ -183,6 +196,13 @@ class QueueTooLong(GatewayError):
         super().__init__(
             f"This run would wait for longer than {longest_wait_s:.3g} s; try again later."
         )
+
+
+class ReplayBusy(GatewayError):
+    slug = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("Another record is being replayed by this worker; try again later.")
 
 
 class TooLate(GatewayError):

@@ -23,7 +23,10 @@ from registry.store import open_store
 
 DATA_DIR = Path("data")
 # Wide enough that nothing is cut where another program reads.
-_PIPE_WIDTH = 10_000
+PIPE_WIDTH = 10_000
+
+# Names the file of the key that payloads of persons are sealed with, if it is kept elsewhere.
+PAYLOAD_KEY_VARIABLE = "GATEWAY_PAYLOAD_KEY"
 
 data_dir_option = click.option(
     "--data-dir",
@@ -56,7 +59,9 @@ def open_registry(data_dir: Path, *, create: bool = False) -> Registry:
     """Open the registry of a data directory; a mistyped one is made only where `create` says so."""
     if not create and not data_dir.is_dir():
         raise click.ClickException(f"There is no data directory {str(data_dir)!r}.")
-    return Registry(open_store(data_dir), Artifacts(data_dir / "artifacts"))
+    payload_key = os.environ.get(PAYLOAD_KEY_VARIABLE)
+    store = open_store(data_dir, Path(payload_key) if payload_key else None)
+    return Registry(store, Artifacts(data_dir / "artifacts"))
 
 
 def local_author() -> Author:
@@ -85,7 +90,7 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     # In a pipe the width of a terminal means nothing.
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
 def printable(cell: object) -> str:

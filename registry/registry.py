@@ -278,15 +278,16 @@ class Registry:
         author: Author,
         at: datetime,
         *,
+        kind: Kind = Kind.ADMIN,
         version: Version | None = None,
         model: str | None = None,
         **details: Any,
     ) -> AuditRecord:
-        """Append the record of a change that is made in the same transaction."""
+        """Append the record of what is done in the same transaction."""
         time_ns = to_us(at) * 1000
         record = AuditRecord(
             id=new_record_id(time_ns),
-            kind=Kind.ADMIN,
+            kind=kind,
             time=str(time_ns),
             outcome=Outcome.DONE,
             action=action,

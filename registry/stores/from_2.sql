@@ -44,6 +44,22 @@ CREATE TABLE tally (
     PRIMARY KEY (hour, kind, outcome, model, version, lane, aspect, name)
 ) STRICT, WITHOUT ROWID;
 
+-- The keys that payloads of persons are sealed with, and which key wraps them.
+CREATE TABLE subject_key (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    tag BLOB NOT NULL,
+    lookup BLOB NOT NULL,
+    wrapped BLOB NOT NULL
+) STRICT;
+CREATE INDEX subject_key_tag ON subject_key (tag);
+CREATE UNIQUE INDEX subject_key_id ON subject_key (id);
+CREATE TABLE payload_key (fingerprint BLOB NOT NULL) STRICT;
+
+ALTER TABLE payload ADD COLUMN subject BLOB;
+ALTER TABLE payload ADD COLUMN sealed BLOB;
+CREATE INDEX payload_subject ON payload (subject) WHERE subject IS NOT NULL;
+
 -- The tree over the leaves: its size, and the partial tiles at its right edge, lowest level first.
 CREATE TABLE tree (size INTEGER NOT NULL, frontier BLOB NOT NULL) STRICT;
 INSERT INTO tree VALUES (0, x'');

@@ -82,13 +82,32 @@ CREATE TABLE tally (
     PRIMARY KEY (hour, kind, outcome, model, version, lane, aspect, name)
 ) STRICT, WITHOUT ROWID;
 
--- Input and output are null where they were too large to keep.
+-- The keys that payloads of persons are sealed with, wrapped by the key in a file beside the store.
+-- Rows are never deleted: an erased one holds zeros, as many bytes as before. `tag` begins `lookup`.
+CREATE TABLE subject_key (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    tag BLOB NOT NULL,
+    lookup BLOB NOT NULL,
+    wrapped BLOB NOT NULL
+) STRICT;
+CREATE INDEX subject_key_tag ON subject_key (tag);
+CREATE UNIQUE INDEX subject_key_id ON subject_key (id);
+-- Which key that file must hold; no row before its first use.
+CREATE TABLE payload_key (fingerprint BLOB NOT NULL) STRICT;
+
+-- Input and output are null where they are not kept. For a person, `sealed` holds all three with the
+-- key whose id is `subject`, and the salt is empty; of an erased one both are zeros. Where nothing is
+-- left the payload has expired.
 CREATE TABLE payload (
     idx INTEGER PRIMARY KEY REFERENCES record (idx),
     salt BLOB NOT NULL,
     input BLOB,
-    output BLOB
+    output BLOB,
+    subject BLOB,
+    sealed BLOB
 ) STRICT;
+CREATE INDEX payload_subject ON payload (subject) WHERE subject IS NOT NULL;
 
 -- How far each journal segment has been integrated.
 CREATE TABLE position (segment TEXT PRIMARY KEY, reached INTEGER NOT NULL) STRICT;

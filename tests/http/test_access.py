@@ -50,6 +50,13 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/audit/records"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/payload"): {Role.AUDITOR},
+    ("POST", "/audit/erasures"): {Role.ADMIN},
+    ("GET", "/admin/models/{model}/payload-policy"): {Role.VIEWER, Role.AUDITOR, Role.ADMIN},
+    ("PUT", "/admin/models/{model}/payload-policy"): {Role.ADMIN},
+    ("GET", "/admin/models/{model}/retention"): {Role.VIEWER, Role.AUDITOR, Role.ADMIN},
+    ("PUT", "/admin/models/{model}/retention"): {Role.ADMIN},
+    ("POST", "/admin/models/{model}/hold"): {Role.ADMIN},
+    ("POST", "/admin/models/{model}/hold/lift"): {Role.ADMIN},
     ("GET", "/audit/summary"): {Role.AUDITOR},
     ("GET", "/audit/export"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/proof"): {Role.AUDITOR},
@@ -59,6 +66,8 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/audit/tile/{level}/{tile}"): OPEN,
     ("GET", "/audit/tile/entries/{tile}"): {Role.AUDITOR},
     ("GET", "/audit/consistency"): OPEN,
+    ("POST", "/audit/records/{record_id}/replay"): {Role.AUDITOR},
+    ("GET", "/audit/records/{record_id}/dossier"): {Role.AUDITOR},
     ("GET", "/metrics"): {Role.VIEWER},
     ("GET", "/v2/models/stats"): READERS,
     ("GET", "/v2/models/{model}/stats"): READERS,
@@ -93,7 +102,7 @@ PLACES = {
 
 def routes() -> Iterator[tuple[str, str, frozenset[Role] | None]]:
     """Walk what the framework serves: method, path and declared roles."""
-    parts = ("settings", "registry", "loader", "log", "trail", "meter")
+    parts = ("settings", "registry", "loader", "log", "trail", "meter", "replay_desk")
     provided = {part: Provide(lambda: None, sync_to_thread=False) for part in parts}
     handlers = [*HANDLERS, Documentation]
     for route in Litestar(handlers, dependencies=provided, openapi_config=None).routes:

@@ -147,15 +147,27 @@ def test_a_checkpoint_is_due_when_many_records_wait_or_the_last_is_old(
     world.add(999)
     publisher.publish_if_due()
     assert publisher.size == 0
+    clock[0] += 0.25
+    publisher.publish_if_due()
+    assert publisher.size == 0
     world.add(1)
     publisher.publish_if_due()
     assert publisher.size == 1000
+    world.add(1000)
+    publisher.publish_if_due()
+    assert publisher.size == 1000  # many wait, and still the disk is not synced all the time
+    clock[0] += 0.25
+    publisher.publish_if_due()
     world.add(1)
+    clock[0] += 0.75
     publisher.publish_if_due()
-    assert publisher.size == 1000
-    clock[0] += 1.0
+    assert publisher.size == 2000
+    clock[0] += 0.25
     publisher.publish_if_due()
-    assert publisher.size == 1001
+    assert publisher.size == 2001
+    clock[0] += 10
+    publisher.publish_if_due()
+    assert len(world.store.checkpoints()) == 4  # nothing is signed where nothing is new
 
 
 def test_a_kill_between_keeping_and_publishing_is_no_restore(
