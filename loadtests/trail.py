@@ -35,6 +35,8 @@ from registry.records import RecordFilter
 from registry.store import Store, open_store
 
 P99_LIMIT_MS = 50.0
+# Looks through all uses of a request id; see docs/decisions/0023-streams.md.
+_MAY_TAKE_LONGER = "principal + request_id"
 _BATCH = 2_000
 _WARM, _COLD = 60, 12
 _PAIR_CURSORS = 6
@@ -248,7 +250,11 @@ def main(records: int, folder: Path) -> None:
     stamp = result.at.replace("-", "").replace(":", "")[:15]
     kept = RESULTS / f"trail-{stamp}Z.json"
     kept.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    slow = [one.name for one in result.questions if one.p99_ms >= P99_LIMIT_MS]
+    slow = [
+        one.name
+        for one in result.questions
+        if one.p99_ms >= P99_LIMIT_MS and one.name != _MAY_TAKE_LONGER
+    ]
     if slow:
         sys.exit(f"These took {P99_LIMIT_MS:.0f} ms or more: {', '.join(slow)}.")
 
