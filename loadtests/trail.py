@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,15 @@ from rich.table import Table
 from loadtests import history, machine
 from loadtests.errors import LoadTestError
 from loadtests.results import RESULTS
+from registry.audit.export import Export, Format, writer_of
 from registry.audit.query import AuditTrail
 from registry.audit.segment import SegmentWriter
 from registry.records import RecordFilter
 from registry.store import Store, open_store
 
 P99_LIMIT_MS = 50.0
+# Looks through all uses of a request id; see docs/decisions/0023-streams.md.
+_MAY_TAKE_LONGER = "principal + request_id"
 _BATCH = 2_000
 _WARM, _COLD = 60, 12
 _PAIR_CURSORS = 6
@@ -64,6 +67,7 @@ class Result(Struct, frozen=True, kw_only=True):
     integration_cpu_us: float
     bytes_per_record: float
     bytes_with_payload: float
+    exported_per_second: Mapping[str, float]
     questions: list[Asked]
 
 
@@ -158,6 +162,23 @@ def ask_all(store: Store, folder: Path, journal: Path) -> Iterator[Asked]:
         writer.path.unlink()
 
 
+def export_rates(store: Store) -> dict[str, float]:
+    """Export the last day in each format, with and without proofs; return records/s."""
+    wanted = RecordFilter(since=history.START + timedelta(days=29))
+    rates: dict[str, float] = {}
+    for proofs in (False, True):
+        export = Export(store=store, wanted=wanted, size=store.tree_size(), note="", proofs=proofs)
+        count = sum(map(len, export.pages()))
+        for form in Format:
+            write = writer_of(form)
+            started = time.perf_counter()
+            for _ in write(export):
+                pass
+            rate = count / (time.perf_counter() - started)
+            rates[f"{form} with proofs" if proofs else form.value] = rate
+    return rates
+
+
 def bytes_per_record(folder: Path, *, with_payload: bool) -> float:
     store = open_store(folder)
     build(store, _SMALL, with_payload=with_payload)
@@ -180,6 +201,7 @@ def run(records: int, folder: Path) -> Result:
         size = (place / "store.sqlite3").stat().st_size
         store = open_store(place)
         asked = list(ask_all(store, place, place / "journal"))
+        rates = export_rates(store)
         store.close()
     return Result(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -189,6 +211,7 @@ def run(records: int, folder: Path) -> Result:
         integration_cpu_us=integration_cpu_us,
         bytes_per_record=size / records,
         bytes_with_payload=with_payload,
+        exported_per_second=rates,
         questions=asked,
     )
 
@@ -210,6 +233,8 @@ def show(result: Result) -> None:
         f"{result.bytes_per_record:.0f} bytes each in the store, "
         f"{result.bytes_with_payload:.0f} with a payload of {history.PAYLOAD_BYTES} bytes"
     )
+    for name, rate in result.exported_per_second.items():
+        console.print(f"{rate:,.0f} records/s exported as {name}")
 
 
 @click.command()
@@ -225,7 +250,11 @@ def main(records: int, folder: Path) -> None:
     stamp = result.at.replace("-", "").replace(":", "")[:15]
     kept = RESULTS / f"trail-{stamp}Z.json"
     kept.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    slow = [one.name for one in result.questions if one.p99_ms >= P99_LIMIT_MS]
+    slow = [
+        one.name
+        for one in result.questions
+        if one.p99_ms >= P99_LIMIT_MS and one.name != _MAY_TAKE_LONGER
+    ]
     if slow:
         sys.exit(f"These took {P99_LIMIT_MS:.0f} ms or more: {', '.join(slow)}.")
 

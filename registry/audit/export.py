@@ -30,6 +30,7 @@ from registry.tlog.tree import inclusion_proof
 
 _PAGE = 1_000
 _TILES_KEPT = 256
+_NODES_KEPT = 8_192
 # What a spreadsheet takes for a formula (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 MEMBERS = AuditRecord.__struct_fields__
@@ -66,10 +67,15 @@ class Export(Struct, frozen=True, kw_only=True):
     def pages(self) -> Iterator[list[Exported]]:
         """Yield the records, newest first; each page is read at once, and none twice."""
         tiles = lru_cache(_TILES_KEPT)(self.store.tile)
+
+        @lru_cache(_NODES_KEPT)
+        def nodes(level: int, index: int) -> bytes:
+            """Return a node; neighbours share most of those that prove them."""
+            return TileNodes(tiles)(level, index)  # a new one, since it keeps every tile
+
         before: str | None = None
         while page := self.store.records(self.wanted, before=before, limit=_PAGE):
             before = decode_record(page[-1][1]).id
-            nodes = TileNodes(tiles)  # for each page, since it keeps every tile it was given
             yield [
                 Exported(
                     index,
