@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from registry.errors import ArtifactDamaged, ArtifactNotFound, StoreUnavailable
+from registry.folders import sync_folder
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -46,7 +47,7 @@ class Artifacts:
             # Up to the folder that holds this one, since each may be new; and also where another
             # writer made the file, which may not have come this far yet.
             for folder in path.parents[:4]:
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as error:
             raise StoreUnavailable("the artifact could not be written") from error
         return digest
@@ -95,11 +96,3 @@ def _write(path: Path, data: bytes) -> None:
         with suppress(OSError):
             draft.unlink()
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from registry.audit.segment import Damage, Group, is_sealed, list_segments, read_groups
 from registry.entry import Entry, encode_record, new_record_id, now_ns
+from registry.folders import sync_folder
 from registry.records import AuditRecord, Kind, Outcome
 from registry.store import Store
 
@@ -56,11 +57,21 @@ def integrate(store: Store, journal_dir: Path) -> Integrated:
             records += len(batch.entries)
         if sealed:
             path.unlink()
-            store.forget_segment(path.name)
             done.append(path.name)
-    for name in positions:
-        store.forget_segment(name)
+    _forget(store, journal_dir, [*done, *positions])
     return Integrated(records=records, done=tuple(done), damaged=tuple(damaged))
+
+
+def _forget(store: Store, journal_dir: Path, gone: list[str]) -> None:
+    """Drop the positions of segments that are gone, once a power failure cannot bring them back.
+
+    One that came back without its position would be read from its start, and what it holds is in
+    the store already.
+    """
+    if gone:
+        sync_folder(journal_dir)
+    for name in gone:
+        store.forget_segment(name)
 
 
 def _batches(path: Path, offset: int) -> Iterator[_Batch]:
