@@ -122,7 +122,9 @@ class SegmentWriter:
     def _commit(self, data: bytes | bytearray) -> None:
         end = self.size + len(data)
         try:
-            if end > self._prepared:
+            # Not behind a header that is not synced yet: a reader that finds bytes behind a bad
+            # header takes it for damage.
+            if self.size and end > self._prepared:
                 self._prepare(end)
             _write(self._fd, data, self.size)
         except OSError as error:
