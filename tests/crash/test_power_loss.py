@@ -1,0 +1,141 @@
+"""The power fails at any moment: every acknowledged record is there, and the store is whole.
+
+The real store, journal and integration run once on a recorded disk. Then the disk is rebuilt as
+crashes at many points may leave it, and opened by the same code.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import apsw
+import pytest
+
+from registry.audit import segment
+from registry.errors import RegistryError
+from registry.store import open_store
+from registry.stores import sqlite
+from tests.crash.checker import Verdict, check
+from tests.crash.disk import Acknowledged, Create, Disk, Fate, Operation, Sync
+from tests.crash.program import run
+from tests.crash.recorder import recording
+
+TURNS = 60
+CONTROL_POINTS = 400
+ZEROS_AHEAD = 4096  # in place of a mebibyte, so that a program meets their end
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder whose syncs cost nothing, where the machine has one."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+def test_no_acknowledged_record_is_lost_at_2000_crash_points(memory: Path) -> None:
+    lose_power(memory, tapes=2, points=1000)
+
+
+@pytest.mark.torture
+def test_no_acknowledged_record_is_lost_at_20000_crash_points(memory: Path) -> None:
+    lose_power(memory, tapes=10, points=2000)
+
+
+@pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
+def test_a_store_that_syncs_less_loses_acknowledged_records(
+    memory: Path, monkeypatch: pytest.MonkeyPatch, synchronous: str
+) -> None:
+    connect = sqlite._connect
+
+    def connect_and_sync_less(path: Path) -> apsw.Connection:
+        connection = connect(path)
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        return connection
+
+    monkeypatch.setattr(sqlite, "_connect", connect_and_sync_less)
+    tape = record(memory / "live", Random(1))
+    monkeypatch.undo()
+    assert count_losses(memory, tape) > 0
+
+
+@pytest.mark.parametrize("with_length", [None, False], ids=["without syncs", "without lengths"])
+def test_a_journal_that_syncs_less_loses_acknowledged_records(
+    memory: Path, with_length: bool | None
+) -> None:
+    tape = record(memory / "live", Random(1))
+    segments = {
+        operation.file
+        for operation in tape
+        if isinstance(operation, Create) and operation.path.suffix == segment.SUFFIX
+    }
+    weakened: list[Operation] = []
+    for operation in tape:
+        if not (isinstance(operation, Sync) and operation.file in segments):
+            weakened.append(operation)
+        elif with_length is not None:
+            weakened.append(Sync(operation.file, with_length))
+    assert count_losses(memory, weakened) > 0
+
+
+def count_losses(memory: Path, tape: list[Operation]) -> int:
+    """Return at how many of 400 crash points an acknowledged record is lost."""
+    verdicts = list(crash(memory, tape, points=CONTROL_POINTS, chance=Random(1)))
+    lost = sum(bool(verdict.lost) for verdict in verdicts)
+    print(f"\n{CONTROL_POINTS} crash points: records lost at {lost}")
+    return lost
+
+
+def lose_power(memory: Path, *, tapes: int, points: int) -> None:
+    operations = 0
+    for seed in range(tapes):
+        tape = record(memory / "live", Random(seed))
+        operations += len(tape)
+        for number, verdict in enumerate(crash(memory, tape, points=points, chance=Random(seed))):
+            assert verdict.is_clean, f"tape {seed}, crash {number}: {verdict}"
+    print(f"\n{tapes * points} crash points in {operations} operations: 0 records lost, 0 torn")
+
+
+def record(folder: Path, chance: Random) -> list[Operation]:
+    """Run the program once, and return the tape of its disk."""
+    with recording(folder) as recorder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segment, "PREPARED", ZEROS_AHEAD)
+        run(folder, recorder, chance, turns=TURNS)
+    shutil.rmtree(folder)
+    return recorder.tape
+
+
+def crash(memory: Path, tape: list[Operation], *, points: int, chance: Random) -> Iterator[Verdict]:
+    """Play the tape, let the power fail at as many moments, and judge what each leaves."""
+    disk = Disk()
+    acknowledged: dict[str, None] = {}
+    moments = sorted(chance.choices(range(len(tape) + 1), k=points))
+    for start, end in pairwise([0, *moments]):
+        for operation in tape[start:end]:
+            disk.perform(operation)
+            if isinstance(operation, Acknowledged):
+                acknowledged |= dict.fromkeys(operation.records)
+        folder = memory / "crashed"
+        files = disk.after_crash(chance.choice(list(Fate)), chance)
+        for path, content in files.items():
+            place = folder / path.relative_to(memory / "live")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        (folder / "journal").mkdir(parents=True, exist_ok=True)
+        yield _judge(folder, acknowledged)
+        shutil.rmtree(folder)
+
+
+def _judge(data_dir: Path, acknowledged: dict[str, None]) -> Verdict:
+    try:
+        store = open_store(data_dir)
+    except RegistryError as error:
+        return Verdict(lost=tuple(acknowledged), faults=(str(error),))
+    try:
+        return check(store, data_dir, acknowledged)
+    finally:
+        store.close()
