@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from registry.errors import ArtifactDamaged, ArtifactNotFound, StoreUnavailable
-from registry.folders import sync_folder
+from registry.files import sync_folder
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from registry.audit.segment import Damage, Group, is_sealed, list_segments, read_groups
 from registry.entry import Entry, encode_record, new_record_id, now_ns
-from registry.folders import sync_folder
+from registry.files import sync_folder
 from registry.records import AuditRecord, Kind, Outcome
 from registry.store import Store
 

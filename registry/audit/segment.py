@@ -30,7 +30,7 @@ from msgspec import Struct
 
 from registry.entry import Entry, new_record_id, now_ns
 from registry.errors import JournalBroken, JournalUnavailable, StoreIncompatible
-from registry.folders import sync_folder
+from registry.files import sync_folder
 
 SUFFIX = ".segment"
 PREPARED = 1 << 20  # bytes of zeros that a writer keeps ahead of its groups

@@ -53,9 +53,9 @@ class SyncFolder(Struct, frozen=True):
 
 
 class Acknowledged(Struct, frozen=True):
-    """A caller was told that these records are on disk."""
+    """A caller was told that a record is on disk."""
 
-    records: tuple[str, ...]
+    record: str
 
 
 Change = Write | Truncate

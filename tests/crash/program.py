@@ -1,49 +1,84 @@
 """A program that uses the store and the journal as workers, controller and operators do.
 
-It takes turns in one process, so that all it does to its files is in one order.
+It takes turns in one process, so that all it does to its files is in one order. Where the disk
+refuses it goes on as the gateway does: what was refused is not acknowledged, a journal that is
+broken gets a successor, and integration is tried again.
 """
 
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 from registry.audit.log import integrate
 from registry.audit.segment import SegmentWriter
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
+from registry.errors import JournalBroken, RegistryError
 from registry.records import AuditRecord, Kind, Outcome, Setting, SettingName
 from registry.store import Store, open_store
-from tests.crash.recorder import Recorder
 
 WRITERS = 2
+REFUSED_EXIT = 3
 _LARGEST_PAYLOAD = 3000
 
-
-def run(data_dir: Path, recorder: Recorder, chance: Random, *, turns: int) -> None:
-    """Append, integrate, rotate and set by chance, and tell the recorder what was promised."""
-    journal_dir = data_dir / "journal"
-    journal_dir.mkdir(parents=True)
-    store = open_store(data_dir)
-    writers = [SegmentWriter(journal_dir) for _ in range(WRITERS)]
-    for turn in range(turns):
-        number = chance.randrange(WRITERS)
-        match chance.choice(("append", "append", "append", "integrate", "rotate", "set")):
-            case "append":
-                group = [make_entry(chance) for _ in range(chance.randint(1, 4))]
-                writers[number].append([entry for _, entry in group])
-                recorder.acknowledge(*(record_id for record_id, _ in group))
-            case "integrate":
-                integrate(store, journal_dir)
-            case "rotate":
-                full, writers[number] = writers[number], SegmentWriter(journal_dir)
-                full.close()
-            case "set":
-                recorder.acknowledge(set_trace_rate(store, turn))
-    for writer in writers:
-        writer.close()
-    integrate(store, journal_dir)
-    store.close()
+# Takes the ids of records that are on disk.
+Acknowledge = Callable[[str], object]
 
 
-def make_entry(chance: Random) -> tuple[str, Entry]:
+class Program:
+    """A data directory and those who write to it."""
+
+    def __init__(self, data_dir: Path, acknowledge: Acknowledge, chance: Random) -> None:
+        self._acknowledge = acknowledge
+        self._chance = chance
+        self._journal_dir = data_dir / "journal"
+        self._journal_dir.mkdir(parents=True)
+        self._store = open_store(data_dir)
+        self._writers: list[SegmentWriter | None] = [None] * WRITERS
+        self._verbs = (self._append, self._append, self._append, self._rotate, self._set)
+
+    def run(self, turns: int) -> None:
+        """Append, rotate, set and integrate by chance; integrate what is left at the end."""
+        for _ in range(turns):
+            with suppress(RegistryError):
+                self._chance.choice(self._verbs)()
+            if self._chance.random() < 0.25:
+                self._integrate()
+        for writer in self._writers:
+            if writer is not None:
+                writer.close()
+        self._integrate()
+        self._store.close()
+
+    def _append(self) -> None:
+        number = self._chance.randrange(WRITERS)
+        group = [_make_entry(self._chance) for _ in range(self._chance.randint(1, 4))]
+        writer = self._writers[number] = self._writers[number] or SegmentWriter(self._journal_dir)
+        try:
+            writer.append([entry for _, entry in group])
+        except JournalBroken:
+            writer.close()
+            self._writers[number] = None
+            raise
+        for record_id, _ in group:
+            self._acknowledge(record_id)
+
+    def _rotate(self) -> None:
+        number = self._chance.randrange(WRITERS)
+        full, self._writers[number] = self._writers[number], SegmentWriter(self._journal_dir)
+        if full is not None:
+            full.close()
+
+    def _set(self) -> None:
+        self._acknowledge(_set_trace_rate(self._store, self._chance.randrange(1000)))
+
+    def _integrate(self) -> None:
+        with suppress(RegistryError, OSError):
+            integrate(self._store, self._journal_dir)
+
+
+def _make_entry(chance: Random) -> tuple[str, Entry]:
     """Make the record of an inference and its payload, as a worker would."""
     salt, given, answered = new_salt(), chance.randbytes(chance.randrange(_LARGEST_PAYLOAD)), b"y"
     time_ns = now_ns()
@@ -58,7 +93,7 @@ def make_entry(chance: Random) -> tuple[str, Entry]:
     return record.id, Entry(encode_record(record), Payload(salt, given, answered))
 
 
-def set_trace_rate(store: Store, rate: int) -> str:
+def _set_trace_rate(store: Store, rate: int) -> str:
     """Change a setting, with its record in the same transaction; return the record's id."""
     time_ns = now_ns()
     record = AuditRecord(
@@ -68,3 +103,18 @@ def set_trace_rate(store: Store, rate: int) -> str:
         transaction.put_setting(Setting(name=SettingName.TRACE, model=None, value=str(rate)))
         transaction.append(record)
     return record.id
+
+
+def main() -> None:
+    """Run on a folder with a seed, for a number of turns; print the id of what is on disk."""
+    data_dir, seed, turns = sys.argv[1:]
+    try:
+        program = Program(Path(data_dir), lambda one: print(one, flush=True), Random(int(seed)))
+    except RegistryError as error:
+        print(error, file=sys.stderr)
+        sys.exit(REFUSED_EXIT)
+    program.run(int(turns))
+
+
+if __name__ == "__main__":
+    main()

@@ -40,8 +40,8 @@ class Recorder:
         self._files: dict[Path, int] = {}
         self._made = 0
 
-    def acknowledge(self, *records: str) -> None:
-        self.tape.append(Acknowledged(records))
+    def acknowledge(self, record: str) -> None:
+        self.tape.append(Acknowledged(record))
 
     def note(self, operation: Operation) -> None:
         self.tape.append(operation)

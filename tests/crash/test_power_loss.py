@@ -4,9 +4,7 @@ The real store, journal and integration run once on a recorded disk. Then the di
 crashes at many points may leave it, and opened by the same code.
 """
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,12 +14,10 @@ import apsw
 import pytest
 
 from registry.audit import segment
-from registry.errors import RegistryError
-from registry.store import open_store
 from registry.stores import sqlite
-from tests.crash.checker import Verdict, check
+from tests.crash.checker import Verdict, memory_folder, open_and_check
 from tests.crash.disk import Acknowledged, Create, Disk, Fate, Operation, Sync
-from tests.crash.program import run
+from tests.crash.program import Program
 from tests.crash.recorder import recording
 
 TURNS = 60
@@ -31,10 +27,8 @@ ZEROS_AHEAD = 4096  # in place of a mebibyte, so that a program meets their end
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A folder whose syncs cost nothing, where the machine has one."""
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
-        yield Path(folder)
+    with memory_folder() as folder:
+        yield folder
 
 
 def test_no_acknowledged_record_is_lost_at_2000_crash_points(memory: Path) -> None:
@@ -104,7 +98,7 @@ def record(folder: Path, chance: Random) -> list[Operation]:
     """Run the program once, and return the tape of its disk."""
     with recording(folder) as recorder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(segment, "PREPARED", ZEROS_AHEAD)
-        run(folder, recorder, chance, turns=TURNS)
+        Program(folder, recorder.acknowledge, chance).run(TURNS)
     shutil.rmtree(folder)
     return recorder.tape
 
@@ -118,7 +112,7 @@ def crash(memory: Path, tape: list[Operation], *, points: int, chance: Random) -
         for operation in tape[start:end]:
             disk.perform(operation)
             if isinstance(operation, Acknowledged):
-                acknowledged |= dict.fromkeys(operation.records)
+                acknowledged[operation.record] = None
         folder = memory / "crashed"
         files = disk.after_crash(chance.choice(list(Fate)), chance)
         for path, content in files.items():
@@ -126,16 +120,5 @@ def crash(memory: Path, tape: list[Operation], *, points: int, chance: Random) -
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
         (folder / "journal").mkdir(parents=True, exist_ok=True)
-        yield _judge(folder, acknowledged)
+        yield open_and_check(folder, acknowledged)
         shutil.rmtree(folder)
-
-
-def _judge(data_dir: Path, acknowledged: dict[str, None]) -> Verdict:
-    try:
-        store = open_store(data_dir)
-    except RegistryError as error:
-        return Verdict(lost=tuple(acknowledged), faults=(str(error),))
-    try:
-        return check(store, data_dir, acknowledged)
-    finally:
-        store.close()

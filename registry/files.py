@@ -1,4 +1,4 @@
-"""Names that outlive a power failure."""
+"""Files that are there after a power failure."""
 
 import os
 from pathlib import Path
