@@ -1,10 +1,5 @@
 """A failed sync ends the worker: it answers nothing more, and what it answered is there."""
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +13,7 @@ from tests.builders import Gateway, add_key, linear_model, publish, serving
 from tests.crash.checker import check
 from tests.crash.ledger import Callers, missing_records
 from tests.crash.processes import children
+from tests.crash.traced import injection, tracing
 
 ENDED_WITHIN_S = 1.0
 
@@ -42,7 +38,7 @@ def fail_sync(data_dir: Path, registry: Registry, nth: int) -> None:
     with serving(data_dir) as gateway:
         [worker] = children(gateway, "gateway.worker")
         with (
-            failing_sync(worker, nth),
+            tracing(worker, *injection("fdatasync", "error=EIO", nth)),
             Callers(gateway.url, token, "sum") as callers,
         ):
             broken = gateway.wait_for("journal_broken")
@@ -58,33 +54,6 @@ def fail_sync(data_dir: Path, registry: Registry, nth: int) -> None:
     assert callers.unexpected == []
     assert check(registry.store, data_dir, callers.acknowledged).is_clean
     assert failed_once(gateway)
-
-
-@contextmanager
-def failing_sync(pid: int, nth: int) -> Iterator[None]:
-    """Make the n-th fdatasync of a process fail with EIO, from now on counted."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is not installed")
-    tracer = subprocess.Popen(
-        [
-            strace, "-f", "-p", str(pid), "-o", os.devnull,
-            "-e", "trace=fdatasync", "-e", f"inject=fdatasync:error=EIO:when={nth}",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    assert tracer.stderr is not None
-    with tracer.stderr as lines:
-        said = lines.readline()
-        if "attached" not in said:
-            tracer.wait()
-            pytest.skip(f"strace may not attach here: {said.strip()}")
-        try:
-            yield
-        finally:
-            tracer.terminate()
-            tracer.wait()
 
 
 def seconds_between(earlier: dict[str, Any], later: dict[str, Any]) -> float:
