@@ -27,6 +27,7 @@ from gateway.http.bodies import in_time
 from gateway.http.docs import Documentation
 from gateway.http.inference import InferenceEndpoint
 from gateway.http.problems import answer_error
+from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.metrics import Meter
 from gateway.pipeline import Pipeline
@@ -105,6 +106,7 @@ def build_application(
     settings: Settings,
     registry: Registry,
     loader: Loader,
+    journal: Journal,
     pipeline: Pipeline,
     meter: Meter,
     trail: AuditTrail,
@@ -121,6 +123,7 @@ def build_application(
             "settings": _provide(settings),
             "registry": _provide(registry),
             "loader": _provide(loader),
+            "journal": _provide(journal),
             "trail": _provide(trail),
             "meter": _provide(meter),
         },
