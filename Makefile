@@ -8,7 +8,7 @@ PEERS := fastapi kserve mlserver litserve bentoml cpp
 CXX ?= g++
 
 .PHONY: demo test check format bench bench-peers bench-gate bench-docs profile
-.PHONY: swap overload torture conformance kserve operators clean
+.PHONY: swap overload integration torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -48,6 +48,9 @@ swap: .venv/demo.stamp
 
 overload: .venv/demo.stamp
 	$(BIN)/python -m loadtests.overload $(ARGS)
+
+integration: .venv/demo.stamp
+	$(BIN)/python -m loadtests.integration $(ARGS)
 
 torture: .venv/dev.stamp
 	$(BIN)/python -m pytest -m torture --no-cov $(ARGS)

@@ -16,6 +16,7 @@ from gateway.http import (
     configuration,
     health,
     keys,
+    log,
     metrics,
     model_docs,
     operation,
@@ -32,6 +33,7 @@ from gateway.loader import Loader
 from gateway.metrics import Meter
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
+from registry.audit.published import PublishedLog
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
 
@@ -57,6 +59,13 @@ HANDLERS = (
     audit.find_records,
     audit.show_record,
     audit.show_payload,
+    log.show_checkpoint,
+    log.show_vkey,
+    log.show_vkeys,
+    log.show_tile,
+    log.show_entries,
+    log.show_proof,
+    log.show_consistency,
     metrics.show_metrics,
     statistics.count_all,
     statistics.count_model,
@@ -125,6 +134,7 @@ def build_application(
             "loader": _provide(loader),
             "journal": _provide(journal),
             "trail": _provide(trail),
+            "log": _provide(PublishedLog(registry.store, settings.checkpoint_path)),
             "meter": _provide(meter),
         },
         state=State({"loader": loader}),

@@ -7,6 +7,7 @@ import click
 # Each command, and where it is: imported only when it is run or described, so that `gateway --help`
 # waits for none of them.
 _COMMANDS = {
+    "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "records": "gateway.audit_commands.records:list_records",
 }
 

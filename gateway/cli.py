@@ -12,16 +12,18 @@ from gateway.audit_cli import audit
 from gateway.logs import configure_logs
 from gateway.security import Role, make_key
 from gateway.serve import serve
-from gateway.settings import Settings, Transport
+from gateway.settings import Settings, Transport, WitnessAddress
 from registry.console import (
     DATA_DIR,
     Commands,
     data_dir_option,
     local_author,
+    log_key_option,
     open_registry,
     print_table,
 )
 from registry.times import now
+from registry.tlog.note import BadNote, Verifier
 
 _ROLES = click.Choice([role.value for role in Role])
 _DEFAULTS = Settings(data_dir=DATA_DIR)
@@ -118,10 +120,35 @@ def main() -> None:
     "--otlp-endpoint",
     help="Send spans to this OpenTelemetry collector, as in http://localhost:4318.",
 )
-def serve_command(data_dir: Path, **options: Any) -> None:
+@log_key_option
+@click.option(
+    "--log-name",
+    help="Name of the log at its first start, as in example.com/log; else one that no other has.",
+)
+@click.option(
+    "--witness", "witness_urls", multiple=True, help="Where a witness of the log answers."
+)
+@click.option(
+    "--witness-key", "witness_keys", multiple=True, help="Its verifier key; one for each witness."
+)
+def serve_command(
+    data_dir: Path, witness_urls: tuple[str, ...], witness_keys: tuple[str, ...], **options: Any
+) -> None:
     """Serve the models of a data directory."""
     configure_logs("supervisor")
-    serve(Settings(data_dir=data_dir.resolve(), **options))
+    witnesses = _pair(witness_urls, witness_keys)
+    serve(Settings(data_dir=data_dir.resolve(), witnesses=witnesses, **options))
+
+
+def _pair(urls: tuple[str, ...], vkeys: tuple[str, ...]) -> tuple[WitnessAddress, ...]:
+    if len(urls) != len(vkeys):
+        raise click.UsageError("Give one --witness-key for each --witness.")
+    try:
+        for vkey in vkeys:
+            Verifier.read(vkey)
+    except BadNote as error:
+        raise click.BadParameter(str(error), param_hint="--witness-key") from error
+    return tuple(WitnessAddress(url=url, vkey=vkey) for url, vkey in zip(urls, vkeys, strict=True))
 
 
 @main.group()

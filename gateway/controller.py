@@ -1,46 +1,114 @@
-"""The one process that works for all workers: it brings their journals into the store."""
+"""The one process that works for all workers: it integrates their journals, and signs the log."""
 
+import importlib
 import os
 import select
 import signal
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from gateway.logs import configure_logs, logger
 from gateway.settings import Settings, read_settings
-from registry.audit.log import integrate
+from registry.audit.keyfile import KeyFile
+from registry.audit.log import drop_segments, integrate
+from registry.audit.origins import open_log
+from registry.audit.publisher import Publisher
 from registry.errors import RegistryError
+from registry.records import SignedCheckpoint
 from registry.store import Store, open_store
+from registry.times import now
+
+if TYPE_CHECKING:
+    from gateway.witness import Witness
 
 _BACKOFF_S = 1.0
 # Workers answer callers; the controller can wait.
 _NICENESS = 10
 
 
-def run_controller(settings: Settings, stop: threading.Event) -> None:
-    """Integrate until told to stop, then once more; a full disk or busy store is waited out."""
-    store = open_store(settings.data_dir)
-    logger.info("controller_ready")
-    try:
+class Controller:
+    """Brings records into the store and publishes checkpoints, until told to stop.
+
+    Neither waits for the other to succeed: a full disk or busy store is waited out, and what
+    cannot be signed is integrated all the same.
+    """
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._store = store
+        self._journal_dir = settings.journal_dir
+        self._poll_s = settings.poll_s
+        keys = KeyFile(settings.log_key_path)
+        open_log(store, keys, settings.checkpoint_path, name=settings.log_name, at=now())
+        self._publisher = Publisher(
+            store, keys, settings.checkpoint_path, on_published=self._tell_witnesses
+        )
+        self._publish_again = 0.0
+        self._witnesses = _open_witnesses(settings, store, self._publisher)
+        self._publish()  # what a kill may have left signed and unseen
+
+    def run(self, stop: threading.Event) -> None:
+        """Work in rounds; the last begins after the stop, and leaves no record unpublished."""
         while not stop.is_set():
-            stop.wait(_round(store, settings))
-        _round(store, settings)
+            stop.wait(self._round())
+        self._round(is_last=True)
+        for witness in self._witnesses:
+            witness.close()
+
+    def _round(self, *, is_last: bool = False) -> float:
+        """Do what there is to do, and return how many seconds to wait before the next time."""
+        started = time.monotonic()
+        try:
+            result = integrate(self._store, self._journal_dir, after_batch=self._publish)
+            reached = self._store.tree_size()
+            self._publish(at_once=is_last)
+            # A segment outlives its records' way to where anybody can check them.
+            if self._publisher.size >= reached:
+                drop_segments(self._store, self._journal_dir, result.done)
+        except (RegistryError, OSError) as error:
+            logger.error("integration_failed", error=type(error).__name__, detail=str(error))
+            return _BACKOFF_S
+        for segment in result.damaged:
+            logger.critical("journal_damaged", segment=segment)
+        return max(0.0, self._poll_s - (time.monotonic() - started))
+
+    def _publish(self, *, at_once: bool = False) -> None:
+        if time.monotonic() < self._publish_again and not at_once:
+            return
+        try:
+            if at_once:
+                self._publisher.publish()
+            else:
+                self._publisher.publish_if_due()
+        except (RegistryError, OSError) as error:
+            logger.critical("checkpoint_failed", error=type(error).__name__, detail=str(error))
+            self._publish_again = time.monotonic() + _BACKOFF_S
+
+    def _tell_witnesses(self, signed: SignedCheckpoint) -> None:
+        for witness in self._witnesses:
+            witness.offer(signed)
+
+
+def run_controller(settings: Settings, stop: threading.Event) -> None:
+    """Work for a data directory until told to stop."""
+    store = open_store(settings.data_dir)
+    try:
+        controller = Controller(settings, store)
+        logger.info("controller_ready")
+        controller.run(stop)
     finally:
         store.close()
 
 
-def _round(store: Store, settings: Settings) -> float:
-    """Integrate once and return how many seconds to wait before the next time."""
-    started = time.monotonic()
-    try:
-        result = integrate(store, settings.journal_dir)
-    except (RegistryError, OSError) as error:
-        logger.error("integration_failed", error=type(error).__name__, detail=str(error))
-        return _BACKOFF_S
-    for segment in result.damaged:
-        logger.critical("journal_damaged", segment=segment)
-    return max(0.0, settings.poll_s - (time.monotonic() - started))
+def _open_witnesses(settings: Settings, store: Store, publisher: Publisher) -> "list[Witness]":
+    """Import what asks witnesses only where there are some: an HTTP client is not small."""
+    if not settings.witnesses:
+        return []
+    witnesses: list[Witness] = importlib.import_module("gateway.witness").open_witnesses(
+        settings.witnesses, store, publisher
+    )
+    return witnesses
 
 
 def main() -> None:

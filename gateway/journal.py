@@ -21,7 +21,10 @@ from registry.audit.segment import SegmentWriter
 from registry.entry import Entry
 from registry.errors import JournalBroken, JournalUnavailable
 
-SEGMENT_BYTES = 64 << 20  # a segment that has passed this is followed by a new one
+# A segment that has passed either is followed by a new one, so that the old one can go once its
+# records are published. The age counts from its first group.
+SEGMENT_BYTES = 64 << 20
+SEGMENT_AGE_S = 10.0
 GROUP_BYTES = 8 << 20  # a group takes no further entry once it holds this much
 ENTRY_BYTES = 64 << 20  # larger entries are a mistake of the caller: bodies are limited before
 MAX_WAITING = 10_000
@@ -58,6 +61,7 @@ class Journal:
         on_broken: Callable[[BaseException], None],
         on_commit: Callable[[int, float], None] = lambda entries, seconds: None,
         segment_bytes: int = SEGMENT_BYTES,
+        segment_age_s: float = SEGMENT_AGE_S,
         group_bytes: int = GROUP_BYTES,
         max_waiting: int = MAX_WAITING,
     ) -> None:
@@ -65,6 +69,7 @@ class Journal:
         self._on_broken = on_broken
         self._on_commit = on_commit
         self._segment_bytes = segment_bytes
+        self._segment_age_s = segment_age_s
         self._group_bytes = group_bytes
         self._max_waiting = max_waiting
         self._loop = asyncio.get_running_loop()
@@ -81,6 +86,7 @@ class Journal:
             self._writer = SegmentWriter(directory)
         except JournalUnavailable:
             self._refused = True  # the first group tries again
+        self._full_at: float | None = None  # when the segment is too old; None while it is empty
         # A daemon, so that a worker which never closes can still exit: what it loses then was
         # never acknowledged.
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -131,7 +137,7 @@ class Journal:
 
     def _run(self) -> None:
         try:
-            while (group := self._queue.get()) is not None:
+            while (group := self._next_group()) is not None:
                 self._tell(self._answer, group, self._commit(group))
         except BaseException as error:
             self._break(JournalBroken("its thread ended"), error)
@@ -142,6 +148,21 @@ class Journal:
                     self._writer.close()
             finally:
                 self._tell(self._end)
+
+    def _next_group(self) -> list[_Waiter] | None:
+        """Wait for a group, and leave a segment that grows too old meanwhile."""
+        while self._full_at is not None and self._broken is None:
+            try:
+                return self._queue.get(timeout=max(0.0, self._full_at - time.perf_counter()))
+            except queue.Empty:
+                self._leave_segment()
+        return self._queue.get()
+
+    def _leave_segment(self) -> None:
+        try:
+            self._begin_segment(self._writer)
+        except JournalBroken as error:
+            self._break(error)
 
     def _offer(self, waiter: _Waiter) -> None:
         if self._closing:
@@ -175,11 +196,13 @@ class Journal:
     def _commit(self, group: list[_Waiter]) -> JournalUnavailable | JournalBroken | None:
         if self._broken is None:
             try:
-                writer = self._rotate()
+                writer = self._segment()
                 started = time.perf_counter()
                 writer.append([waiter.entry for waiter in group if waiter.entry is not None])
                 self._refused = False
                 self._on_commit(len(group), time.perf_counter() - started)
+                if self._full_at is None:
+                    self._full_at = started + self._segment_age_s
             except JournalUnavailable as error:
                 self._refused = True
                 return error
@@ -189,20 +212,29 @@ class Journal:
                 self._break(JournalBroken(f"a commit met {type(error).__name__}"), error)
         return self._broken
 
-    def _rotate(self) -> SegmentWriter:
-        """Return the segment for the next group, a new one where that is full or not there yet."""
-        full = self._writer
-        if full is None:
-            self._writer = SegmentWriter(self._directory)
-            return self._writer
-        if full.size < self._segment_bytes:
-            return full
+    def _segment(self) -> SegmentWriter:
+        """Return the segment for the next group: a new one where there is none, or it is full."""
+        writer = self._writer
+        if writer is None or self._is_full(writer):
+            writer = self._begin_segment(writer)
+        return writer
+
+    def _is_full(self, writer: SegmentWriter) -> bool:
+        is_old = self._full_at is not None and time.perf_counter() >= self._full_at
+        return is_old or writer.size >= self._segment_bytes
+
+    def _begin_segment(self, full: SegmentWriter | None) -> SegmentWriter:
         try:
             self._writer = SegmentWriter(self._directory)
         except JournalUnavailable:
-            # The old segment takes this group as well; if the disk is full, its append refuses.
+            if full is None:
+                raise
+            # The old segment goes on for as long again; if the disk is full, its append refuses.
+            self._full_at = time.perf_counter() + self._segment_age_s
             return full
-        full.close()
+        self._full_at = None
+        if full is not None:
+            full.close()
         return self._writer
 
     def _break(self, error: JournalBroken, cause: BaseException | None = None) -> None:

@@ -14,8 +14,12 @@ from contextlib import contextmanager
 from gateway.logs import logger
 from gateway.metrics import Slots
 from gateway.settings import Settings, write_settings
+from registry.audit.keyfile import KeyFile
+from registry.audit.origins import open_log
 from registry.errors import Conflict, InvalidRequest, StoreUnavailable
 from registry.store import Store, open_store
+from registry.times import now
+from registry.tlog.note import BadNote
 
 _BACKLOG = 2048
 _RESTART_S = 0.1
@@ -105,8 +109,9 @@ class Supervisor:
 def serve(settings: Settings) -> None:
     """Serve a data directory until told to stop.
 
-    Raises Conflict where it is served already, StoreUnavailable where the port is taken, and
-    InvalidRequest where spans are wanted without what it takes to send them.
+    Raises Conflict where it is served already, StoreUnavailable where the port is taken,
+    InvalidRequest where spans are wanted without what it takes to send them or the log cannot have
+    its name, and LogKeyMissing where nobody could sign the log.
     """
     if settings.otlp_endpoint is not None:
         _check_spans()
@@ -115,10 +120,24 @@ def serve(settings: Settings) -> None:
     with _sole_server(settings):
         store.clear_workers()
         Slots(settings.metrics_dir).clear()
+        _open_log(settings, store)
         with _listen(settings) as listener:
             logger.info("serving", url=f"http://{settings.host}:{listener.getsockname()[1]}")
             asyncio.run(Supervisor(settings, store, listener).run())
         store.close()
+
+
+def _open_log(settings: Settings, store: Store) -> None:
+    """Say under which name and key the log goes on, for whoever wants to check it later."""
+    keys = KeyFile(settings.log_key_path)
+    try:
+        origin = open_log(store, keys, settings.checkpoint_path, name=settings.log_name, at=now())
+    except BadNote as error:
+        raise InvalidRequest("log_name", str(error)) from error
+    except OSError as error:
+        raise InvalidRequest("log_key", f"The key of the log: {error.strerror}.") from error
+    logger.info("log_opened", origin=origin.name, vkey=origin.vkey)
+    print(origin.vkey, flush=True)
 
 
 def _check_spans() -> None:

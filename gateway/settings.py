@@ -14,6 +14,13 @@ class Transport(StrEnum):
     ASGI = "asgi"  # through the application, as everything else
 
 
+class WitnessAddress(Struct, frozen=True, kw_only=True):
+    """Where a witness of the log answers, and the verifier key that its cosignatures are of."""
+
+    url: str
+    vkey: str
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """How one gateway runs. Times are in seconds, sizes in bytes.
 
@@ -25,6 +32,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     `run_deadline_s` ends a run of a model, `header_deadline_s` and `body_deadline_s` a request
     whose head or body does not arrive, `idle_deadline_s` a connection on which nothing is asked.
     `otlp_endpoint` is the address of an OpenTelemetry collector; without one no span is made.
+    `log_key` is the file with the private key of the log, and `log_name` the name of a log that is
+    served for the first time. `witnesses` are asked to cosign each checkpoint.
     `poll_s` is how often workers look for changes and the controller for journal records.
     """
 
@@ -43,6 +52,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     idle_deadline_s: float = 75.0
     transport: Transport = Transport.PROTOCOL
     otlp_endpoint: str | None = None
+    log_key: Path | None = None
+    log_name: str | None = None
+    witnesses: tuple[WitnessAddress, ...] = ()
     poll_s: float = 0.1
     drain_s: float = 10.0
 
@@ -57,6 +69,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def journal_dir(self) -> Path:
         return self.data_dir / "journal"
+
+    @property
+    def log_key_path(self) -> Path:
+        return self.log_key or self.data_dir / "log.key"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.data_dir / "checkpoint"
 
 
 def write_settings(settings: Settings) -> str:

@@ -4,15 +4,12 @@ A file's name is its digest, so no name that a caller chose ever becomes a path,
 storing once, and every read finds out whether the bytes are still the bytes that were stored.
 """
 
-import os
 import re
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
 
 from registry.errors import ArtifactDamaged, ArtifactNotFound, StoreUnavailable
-from registry.files import sync_folder
+from registry.files import put_whole, sync_folder
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -43,7 +40,7 @@ class Artifacts:
         try:
             if not _holds(path, digest):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, data)
+                put_whole(path, data, 0o444)
             # Up to the folder that holds this one, since each may be new; and also where another
             # writer made the file, which may not have come this far yet.
             for folder in path.parents[:4]:
@@ -80,19 +77,3 @@ def _holds(path: Path, digest: str) -> bool:
         return digest_of(path.read_bytes()) == digest
     except FileNotFoundError:
         return False
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Put a whole file in place, or none."""
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o444)
-        draft.replace(path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()
-        raise

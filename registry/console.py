@@ -33,6 +33,13 @@ data_dir_option = click.option(
     help="Folder with everything the gateway keeps.",
 )
 
+log_key_option = click.option(
+    "--log-key",
+    type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
+    envvar="GATEWAY_LOG_KEY",
+    help="File with the private key of the log; log.key in the data directory, if not given.",
+)
+
 
 class Commands(click.Group):
     """A group that says what went wrong in one line, and ends with status 1 then."""

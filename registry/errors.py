@@ -5,6 +5,8 @@
     ├── Conflict             the request contradicts what is stored
     ├── Rejected             a file or description may not become a version
     ├── Damaged              stored bytes are not the bytes that were stored
+    ├── NotPublished         no checkpoint covers it yet
+    ├── LogKeyMissing        the log cannot be signed
     ├── StoreUnavailable     the store or the disk cannot answer now
     └── JournalBroken        the journal can no longer say what is on disk
 
@@ -61,10 +63,37 @@ class PayloadNotFound(NotFound):
         super().__init__(f"Record {clip(record_id)!r} has no payload.")
 
 
+class TileNotFound(NotFound):
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"The log has no {clip(path)}.")
+
+
 class ArtifactNotFound(NotFound):
     def __init__(self, digest: str) -> None:
         self.digest = digest
         super().__init__(f"No artifact {digest} is stored.")
+
+
+class NotPublished(RegistryError):
+    """What is asked for is on disk, or will be, and under no published checkpoint yet."""
+
+    slug = "not-yet-published"
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"No published checkpoint covers {what} yet; ask again in a second.")
+
+
+class LogKeyMissing(RegistryError):
+    slug = "log-key-missing"
+
+    def __init__(self, vkey: str, path: str) -> None:
+        self.vkey, self.path = vkey, path
+        super().__init__(
+            f"{path} does not hold the private key of {vkey}. Bring it back; if it is lost, let the"
+            " log go on under another name: gateway audit rotate-key --lost."
+        )
 
 
 class Conflict(RegistryError):

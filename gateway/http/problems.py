@@ -15,7 +15,7 @@ from msgspec import Struct
 from gateway.errors import GatewayError, MethodNotAllowed, Unforeseen
 from gateway.logs import logger
 from gateway.protocol.refusal import SENTENCES, Refusal, Violation
-from registry.errors import RegistryError
+from registry.errors import NotPublished, RegistryError
 
 _RETRY_AFTER_S = "1"
 
@@ -33,6 +33,7 @@ STATUSES: dict[str, int] = {
     "method-not-allowed": 405,
     "request-timeout": 408,
     "conflict": 409,
+    "not-yet-published": 409,
     "already-champion": 409,
     "nothing-to-roll-back-to": 409,
     "version-in-use": 409,
@@ -49,6 +50,7 @@ STATUSES: dict[str, int] = {
     "registry-error": 500,
     "journal-broken": 503,
     "journal-unavailable": 503,
+    "log-key-missing": 503,
     "model-timeout": 503,
     "not-followed": 503,
     "not-loaded": 503,
@@ -129,7 +131,7 @@ def reply_to(
         headers["connection"] = "close"
     if status == 401:
         headers["www-authenticate"] = "Bearer"
-    if status == 503:
+    if status == 503 or refusal.code == NotPublished.slug:
         headers["retry-after"] = _RETRY_AFTER_S
     if record_id is not None:
         headers["x-record-id"] = record_id

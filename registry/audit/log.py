@@ -1,7 +1,7 @@
 """The log: journal records brought into the store, in order and exactly once."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,10 @@ DAMAGED_SUFFIX = ".damaged"
 
 
 class Integrated(Struct, frozen=True, kw_only=True):
-    """What one round of integration did: records brought in, segments done, damage found."""
+    """What one round of integration did: records brought in, segments done, damage found.
+
+    The files of segments that are done stay until `drop_segments`.
+    """
 
     records: int = 0
     done: tuple[str, ...] = ()
@@ -33,12 +36,15 @@ class _Batch(Struct, frozen=True):
     damages: list[Damage]
 
 
-def integrate(store: Store, journal_dir: Path) -> Integrated:
-    """Bring every record that the journal holds into the store, and drop segments that are done.
+def integrate(
+    store: Store, journal_dir: Path, *, after_batch: Callable[[], None] = lambda: None
+) -> Integrated:
+    """Bring every record that the journal holds into the store.
 
     A segment is done when its writer is gone and its last whole group is in the store. Where
     durable bytes cannot be read any more, a record of kind `damage` says so, the records behind
-    them are integrated all the same, and the file is kept under a second name.
+    them are integrated all the same, and the file is kept under a second name. `after_batch` is
+    called between transactions, so that a long way to catch up delays nothing else.
     """
     records = 0
     done: list[str] = []
@@ -55,39 +61,41 @@ def integrate(store: Store, journal_dir: Path) -> Integrated:
             store.integrate(path.name, reached, batch.end, batch.entries)
             reached = batch.end
             records += len(batch.entries)
+            after_batch()
         if sealed:
-            path.unlink()
             done.append(path.name)
-    _forget(store, journal_dir, [*done, *positions])
+    drop_segments(store, journal_dir, positions)
     return Integrated(records=records, done=tuple(done), damaged=tuple(damaged))
 
 
-def _forget(store: Store, journal_dir: Path, gone: list[str]) -> None:
-    """Drop the positions of segments that are gone, once a power failure cannot bring them back.
+def drop_segments(store: Store, journal_dir: Path, segments: Collection[str]) -> None:
+    """Remove segments that are done, and forget them once no power failure can bring them back.
 
     One that came back without its position would be read from its start, and what it holds is in
     the store already.
     """
-    if gone:
+    for name in segments:
+        (journal_dir / name).unlink(missing_ok=True)
+    if segments:
         sync_folder(journal_dir)
-    for name in gone:
+    for name in segments:
         store.forget_segment(name)
 
 
 def _batches(path: Path, offset: int) -> Iterator[_Batch]:
-    batch = _Batch(offset, [], [])
+    end, entries, damages = offset, list[Entry](), list[Damage]()
     for part in read_groups(path, offset):
+        end = part.end
         if isinstance(part, Group):
-            entries, damages = batch.entries + part.entries, batch.damages
+            entries += part.entries
         else:
-            entries = [*batch.entries, _damage_entry(path.name, part)]
-            damages = [*batch.damages, part]
-        batch = _Batch(part.end, entries, damages)
-        if len(batch.entries) >= BATCH_ENTRIES:
-            yield batch
-            batch = _Batch(batch.end, [], [])
-    if batch.entries:
-        yield batch
+            entries.append(_damage_entry(path.name, part))
+            damages.append(part)
+        if len(entries) >= BATCH_ENTRIES:
+            yield _Batch(end, entries, damages)
+            entries, damages = [], []
+    if entries:
+        yield _Batch(end, entries, damages)
 
 
 def _damage_entry(segment: str, damage: Damage) -> Entry:

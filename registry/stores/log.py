@@ -21,6 +21,9 @@ Ask = Callable[..., Sequence[Row]]
 _MIGRATED_AT_ONCE = 50_000
 _HOUR_US = 3_600_000_000
 _CHECKPOINT = "SELECT size, root, note, signed FROM checkpoint"
+_TILE = """
+    SELECT (SELECT hashes FROM tile WHERE level = ? AND number = ?), size, frontier FROM tree
+"""
 # Kept for good: the last checkpoint of each hour, and the first that covers each name or key, which
 # the key before it signed as well.
 _THIN = """
@@ -51,8 +54,9 @@ def extend(ask: Ask, leaves: Sequence[bytes]) -> int:
 
 def tile(ask: Ask, level: int, number: int) -> bytes:
     """Return the hashes that a tile has so far, full or partial; none where it has not begun."""
-    found = ask("SELECT hashes FROM tile WHERE level = ? AND number = ?", (level, number))
-    return bytes(found[0][0]) if found else _frontier(ask).tile(level, number)
+    # One statement, since a tile may become full between two.
+    [(full, of_size, packed)] = ask(_TILE, (level, number))
+    return full or Frontier.unpack(of_size, packed).tile(level, number)
 
 
 def leaves(ask: Ask, start: int, end: int) -> list[bytes]:

@@ -6,7 +6,7 @@ One function, simpler than what it checks, for every test that breaks the gatewa
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,11 +14,18 @@ import apsw
 import msgspec
 from msgspec import Struct
 
-from registry.audit.log import integrate
+from registry.audit.keyfile import KeyFile
+from registry.audit.log import drop_segments, integrate
+from registry.audit.origins import open_log
+from registry.audit.published import read_published
 from registry.entry import commit, decode_record
 from registry.errors import RegistryError
 from registry.records import AuditRecord, Kind, RecordFilter
 from registry.store import Store, open_store
+from registry.times import now
+from registry.tlog.note import Checkpoint
+from registry.tlog.tiles import TileNodes
+from registry.tlog.tree import root_hash
 
 _PAGE = 1000
 
@@ -44,42 +51,58 @@ def memory_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def check_copy(data_dir: Path, acknowledged: Mapping[str, str | None]) -> Verdict:
+def check_copy(
+    data_dir: Path, acknowledged: Mapping[str, str | None], published: Collection[str]
+) -> Verdict:
     """Check what a gateway left that was killed, and leave it to the next one as it is."""
     with memory_folder() as copy:
         # In another process: closing a descriptor of the database here would drop the locks that
         # SQLite holds for this one.
-        files = [*data_dir.glob("store.sqlite3*"), data_dir / "journal"]
+        names = ("store.sqlite3*", "journal", "checkpoint", "log.key")
+        files = [path for name in names for path in data_dir.glob(name)]
         subprocess.run(["cp", "-R", *files, copy], check=True)
-        return open_and_check(copy, acknowledged)
+        return open_and_check(copy, acknowledged, published)
 
 
-def open_and_check(data_dir: Path, acknowledged: Mapping[str, str | None]) -> Verdict:
+def open_and_check(
+    data_dir: Path, acknowledged: Mapping[str, str | None], published: Collection[str] = ()
+) -> Verdict:
     """Check a data directory that no process holds open."""
     try:
         store = open_store(data_dir)
     except RegistryError as error:
         return Verdict(lost=tuple(acknowledged), faults=(str(error),))
     try:
-        return check(store, data_dir, acknowledged)
+        return check(store, data_dir, acknowledged, published)
     finally:
         store.close()
 
 
-def check(store: Store, data_dir: Path, acknowledged: Mapping[str, str | None]) -> Verdict:
+def check(
+    store: Store,
+    data_dir: Path,
+    acknowledged: Mapping[str, str | None],
+    published: Collection[str] = (),
+) -> Verdict:
     """Integrate what the journal holds, then hold all that is stored against what was promised.
 
     `acknowledged` maps the ids of records to the request ids they were answered under. Every one of
     them is stored; indexes have no gaps; each payload is what its record commits to; SQLite finds
-    its file whole; no damage was found, and no segment is left that a record could be in.
+    its file whole; no damage was found, and no segment is left that a record could be in. The notes
+    in `published` are of the same tree, under the same name, as all that are kept.
     """
+    torn = _flaws_of_file(data_dir / "store.sqlite3")
+    if torn:
+        return Verdict(lost=tuple(acknowledged), faults=tuple(torn))
     try:
-        while integrate(store, data_dir / "journal").records:
-            pass
+        keys, shown = KeyFile(data_dir / "log.key"), data_dir / "checkpoint"
+        open_log(store, keys, shown, name=None, at=now())
+        drop_segments(store, data_dir / "journal", integrate(store, data_dir / "journal").done)
         leaves = list(_leaves(store))
-        faults = [*_flaws_of_file(data_dir), *_flaws_of_order(leaves)]
+        faults = [*_left_over(data_dir / "journal"), *_flaws_of_order(leaves)]
         records = [decode_record(leaf) for _, leaf in leaves]
         faults += _damages(records)
+        faults += _flaws_of_history(store, [*published, read_published(shown)])
         faults += [flaw for record in records if (flaw := _flaw_of_payload(store, record))]
     except (RegistryError, apsw.Error, msgspec.DecodeError) as error:
         return Verdict(lost=tuple(acknowledged), faults=(f"{type(error).__name__}: {error}",))
@@ -99,17 +122,36 @@ def _leaves(store: Store) -> Iterator[tuple[int, bytes]]:
         before = decode_record(page[-1][1]).id
 
 
-def _flaws_of_file(data_dir: Path) -> list[str]:
-    with apsw.Connection(str(data_dir / "store.sqlite3")) as connection:
-        said = [str(line) for (line,) in connection.execute("PRAGMA integrity_check")]
-    journal = data_dir / "journal"
-    left = [path.name for path in journal.iterdir() if path.stat().st_size and path.is_file()]
-    return [*(said if said != ["ok"] else []), *(f"left in the journal: {name}" for name in left)]
+def _flaws_of_file(path: Path) -> list[str]:
+    try:
+        with apsw.Connection(str(path)) as connection:
+            said = [str(line) for (line,) in connection.execute("PRAGMA integrity_check")]
+    except apsw.Error as error:
+        said = [str(error)]
+    return said if said != ["ok"] else []
+
+
+def _left_over(journal: Path) -> list[str]:
+    files = (path for path in journal.iterdir() if path.is_file())
+    return [f"left in the journal: {path.name}" for path in files if path.stat().st_size]
 
 
 def _flaws_of_order(leaves: list[tuple[int, bytes]]) -> list[str]:
     indexes = sorted(index for index, _ in leaves)
     return [] if indexes == list(range(len(indexes))) else ["the indexes have gaps"]
+
+
+def _flaws_of_history(store: Store, notes: list[str | None]) -> list[str]:
+    """Hold the tree to every checkpoint that was shown or kept, as a witness would who saw all."""
+    seen = {Checkpoint.read(one.note) for one in store.checkpoints()}
+    seen |= {Checkpoint.read(note) for note in notes if note is not None}
+    nodes, size = TileNodes(store.tile), store.tree_size()
+    told = [
+        f"another history after {one.size} records"
+        for one in seen
+        if one.size > size or root_hash(one.size, nodes) != one.root
+    ]
+    return told if len(store.origins()) == 1 else [*told, "a crash was taken for a restored backup"]
 
 
 def _damages(records: list[AuditRecord]) -> list[str]:

@@ -30,6 +30,13 @@ class Remove(Struct, frozen=True):
     path: PurePath
 
 
+class Rename(Struct, frozen=True):
+    """The file at `path` gets the name `new`, in the same folder, whatever had it before."""
+
+    path: PurePath
+    new: PurePath
+
+
 class Write(Struct, frozen=True):
     file: int
     offset: int
@@ -58,9 +65,15 @@ class Acknowledged(Struct, frozen=True):
     record: str
 
 
+class Published(Struct, frozen=True):
+    """The world was shown a checkpoint."""
+
+    note: str
+
+
 Change = Write | Truncate
-Naming = Create | Remove
-Operation = Change | Naming | Sync | SyncFolder | Acknowledged
+Naming = Create | Remove | Rename
+Operation = Change | Naming | Sync | SyncFolder | Acknowledged | Published
 
 
 class Fate(Enum):
@@ -92,7 +105,7 @@ class Disk:
         match operation:
             case Write() | Truncate():
                 self._file(operation.file).pending.append((self._performed, operation))
-            case Create(path) | Remove(path):
+            case Create(path) | Remove(path) | Rename(path):
                 self._renamed.setdefault(path.parent, []).append((self._performed, operation))
             case Sync(number, with_length):
                 _sync(self._file(number), with_length)
@@ -136,6 +149,7 @@ def _survivors(
     """Choose namings that were written out. Those of one name are so in their order."""
     dropped: set[PurePath] = set()
     for moment, naming in pending:
+        paths = {naming.path, naming.new} if isinstance(naming, Rename) else {naming.path}
         match fate:
             case Fate.LOST:
                 survives = False
@@ -144,11 +158,11 @@ def _survivors(
             case Fate.CUT:
                 survives = moment <= cut
             case Fate.SOME | Fate.TORN:
-                survives = chance.random() < 0.5 and naming.path not in dropped
+                survives = chance.random() < 0.5 and not paths & dropped
         if survives:
             yield naming
         else:
-            dropped.add(naming.path)
+            dropped |= paths
 
 
 def _content(file: _File, fate: Fate, cut: int, chance: Random) -> bytes:
@@ -200,7 +214,10 @@ def _change(content: bytearray, change: Change) -> None:
 
 
 def _name(names: dict[PurePath, int], naming: Naming) -> None:
-    if isinstance(naming, Create):
-        names[naming.path] = naming.file
-    else:
-        names.pop(naming.path, None)
+    match naming:
+        case Create(path, number):
+            names[path] = number
+        case Remove(path):
+            names.pop(path, None)
+        case Rename(path, new):
+            names[new] = names.pop(path)

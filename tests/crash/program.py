@@ -5,41 +5,56 @@ refuses it goes on as the gateway does: what was refused is not acknowledged, a 
 broken gets a successor, and integration is tried again.
 """
 
+import json
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
-from registry.audit.log import integrate
+from registry.audit.keyfile import KeyFile
+from registry.audit.log import drop_segments, integrate
+from registry.audit.origins import open_log
+from registry.audit.published import read_published
+from registry.audit.publisher import Publisher
 from registry.audit.segment import SegmentWriter
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
 from registry.errors import JournalBroken, RegistryError
 from registry.records import AuditRecord, Kind, Outcome, Setting, SettingName
 from registry.store import Store, open_store
+from registry.times import now
 
 WRITERS = 2
 REFUSED_EXIT = 3
 _LARGEST_PAYLOAD = 3000
 
-# Takes the ids of records that are on disk.
-Acknowledge = Callable[[str], object]
+
+class Promises(Protocol):
+    """What a program has told others, who will hold it to that."""
+
+    def acknowledge(self, record: str) -> None: ...
+
+    def publish(self, note: str) -> None: ...
 
 
 class Program:
     """A data directory and those who write to it."""
 
-    def __init__(self, data_dir: Path, acknowledge: Acknowledge, chance: Random) -> None:
-        self._acknowledge = acknowledge
+    def __init__(self, data_dir: Path, promises: Promises, chance: Random) -> None:
+        self._promises = promises
         self._chance = chance
+        self._checkpoint = data_dir / "checkpoint"
         self._journal_dir = data_dir / "journal"
         self._journal_dir.mkdir(parents=True)
         self._store = open_store(data_dir)
+        keys = KeyFile(data_dir / "log.key")
+        open_log(self._store, keys, self._checkpoint, name="tests/log", at=now())
+        self._publisher = Publisher(self._store, keys, self._checkpoint)
         self._writers: list[SegmentWriter | None] = [None] * WRITERS
         self._verbs = (self._append, self._append, self._append, self._rotate, self._set)
 
     def run(self, turns: int) -> None:
-        """Append, rotate, set and integrate by chance; integrate what is left at the end."""
+        """Append, rotate, set, integrate and publish by chance; finish all of it at the end."""
         for _ in range(turns):
             with suppress(RegistryError):
                 self._chance.choice(self._verbs)()
@@ -62,7 +77,7 @@ class Program:
             self._writers[number] = None
             raise
         for record_id, _ in group:
-            self._acknowledge(record_id)
+            self._promises.acknowledge(record_id)
 
     def _rotate(self) -> None:
         number = self._chance.randrange(WRITERS)
@@ -71,11 +86,16 @@ class Program:
             full.close()
 
     def _set(self) -> None:
-        self._acknowledge(_set_trace_rate(self._store, self._chance.randrange(1000)))
+        self._promises.acknowledge(_set_trace_rate(self._store, self._chance.randrange(1000)))
 
     def _integrate(self) -> None:
         with suppress(RegistryError, OSError):
-            integrate(self._store, self._journal_dir)
+            done = integrate(self._store, self._journal_dir).done
+            self._publisher.publish()
+            note = read_published(self._checkpoint)
+            assert note is not None
+            self._promises.publish(note)
+            drop_segments(self._store, self._journal_dir, done)
 
 
 def _make_entry(chance: Random) -> tuple[str, Entry]:
@@ -105,12 +125,22 @@ def _set_trace_rate(store: Store, rate: int) -> str:
     return record.id
 
 
+class _Printed:
+    """Promises as lines of JSON: an id, or an array with a note."""
+
+    def acknowledge(self, record: str) -> None:
+        print(json.dumps(record), flush=True)
+
+    def publish(self, note: str) -> None:
+        print(json.dumps([note]), flush=True)
+
+
 def main() -> None:
-    """Run on a folder with a seed, for a number of turns; print the id of what is on disk."""
+    """Run on a folder with a seed, for a number of turns, and print the promises."""
     data_dir, seed, turns = sys.argv[1:]
     try:
-        program = Program(Path(data_dir), lambda one: print(one, flush=True), Random(int(seed)))
-    except RegistryError as error:
+        program = Program(Path(data_dir), _Printed(), Random(int(seed)))
+    except (RegistryError, OSError) as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED_EXIT)
     program.run(int(turns))

@@ -18,7 +18,9 @@ from tests.crash.disk import (
     Acknowledged,
     Create,
     Operation,
+    Published,
     Remove,
+    Rename,
     Sync,
     SyncFolder,
     Truncate,
@@ -42,6 +44,9 @@ class Recorder:
 
     def acknowledge(self, record: str) -> None:
         self.tape.append(Acknowledged(record))
+
+    def publish(self, note: str) -> None:
+        self.tape.append(Published(note))
 
     def note(self, operation: Operation) -> None:
         self.tape.append(operation)
@@ -67,6 +72,10 @@ class Recorder:
         self._files[new] = self.file(old)
         self.note(Create(new, self._files[new]))
 
+    def rename(self, path: Path, new: Path) -> None:
+        self._files[new] = self._files.pop(path)
+        self.note(Rename(path, new))
+
 
 @contextmanager
 def recording(root: Path) -> Iterator[Recorder]:
@@ -75,17 +84,8 @@ def recording(root: Path) -> Iterator[Recorder]:
     calls = RecordedCalls(recorder)
     vfs = _RecordingVfs(recorder)
     with pytest.MonkeyPatch.context() as patch:
-        for name in (
-            "open",
-            "close",
-            "pwrite",
-            "ftruncate",
-            "fsync",
-            "fdatasync",
-            "unlink",
-            "link",
-        ):
-            patch.setattr(os, name, getattr(calls, name))
+        for name, call in calls.by_name().items():
+            patch.setattr(os, name, call)
         patch.setattr(sqlite.apsw, "Connection", _connect_by(apsw.Connection))
         try:
             yield recorder
@@ -94,16 +94,23 @@ def recording(root: Path) -> Iterator[Recorder]:
 
 
 class RecordedCalls:
-    """System calls by their names in `os`: done as ever, except for syncs, and recorded."""
+    """System calls by their names in `os`: done as ever, except for syncs, and recorded.
 
-    _open, _close, _pwrite, _ftruncate, _unlink, _link = map(
-        staticmethod, (os.open, os.close, os.pwrite, os.ftruncate, os.unlink, os.link)
+    What a file object writes passes by here unseen, and is recorded when it is synced.
+    """
+
+    _open, _close, _pwrite, _ftruncate, _unlink, _link, _replace = map(
+        staticmethod, (os.open, os.close, os.pwrite, os.ftruncate, os.unlink, os.link, os.replace)
     )
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._files: dict[int, int] = {}
         self._folders: dict[int, Path] = {}
+
+    def by_name(self) -> dict[str, Any]:
+        public = (name for name in vars(type(self)) if not name.startswith("_"))
+        return {name: getattr(self, name) for name in public if name != "by_name"}
 
     def open(self, name: Any, flags: int, *args: Any, **options: Any) -> int:
         descriptor = self._open(name, flags, *args, **options)
@@ -132,6 +139,8 @@ class RecordedCalls:
         if descriptor in self._folders:
             self._recorder.note(SyncFolder(self._folders[descriptor]))
         else:
+            written = Path(f"/proc/self/fd/{descriptor}").read_bytes()
+            self._recorder.note(Write(self._files[descriptor], 0, written))
             self._recorder.note(Sync(self._files[descriptor]))
 
     def fdatasync(self, descriptor: int) -> None:
@@ -145,6 +154,10 @@ class RecordedCalls:
     def link(self, old: Any, new: Any, **options: Any) -> None:
         self._link(old, new, **options)
         self._recorder.link(Path(old), Path(new))
+
+    def replace(self, old: Any, new: Any, **options: Any) -> None:
+        self._replace(old, new, **options)
+        self._recorder.rename(Path(old), Path(new))
 
 
 def _connect_by(connection: type[apsw.Connection]) -> Any:

@@ -4,6 +4,7 @@ The program of `tests.crash.program` runs to its end once for each call and faul
 was acknowledged, and must be in the store.
 """
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,11 +55,13 @@ def fail_at(memory: Path, points: list[Point]) -> None:
     for number, point in enumerate(points):
         data_dir = memory / str(number)
         ended = run_traced(injection(*point), PROGRAM, str(data_dir), SEED, TURNS)
-        told: dict[str, str | None] = dict.fromkeys(ended.stdout.split())
+        lines = [json.loads(line) for line in ended.stdout.splitlines()]
+        told: dict[str, str | None] = {one: None for one in lines if isinstance(one, str)}
+        published = [one[0] for one in lines if isinstance(one, list)]
         # strace ends as its program did, by the same signal.
         assert ended.returncode in {0, REFUSED_EXIT, -signal.SIGKILL}, (point, ended.stderr)
         (data_dir / "journal").mkdir(exist_ok=True)
-        verdict = open_and_check(data_dir, told)
+        verdict = open_and_check(data_dir, told, published)
         assert verdict.is_clean, (point, verdict)
         acknowledged += len(told)
         unanswered += verdict.records - len(told)

@@ -88,6 +88,7 @@ def run_kills(data_dir: Path, registry: Registry, *, rounds: int, seed: int) -> 
     port = _free_port()
     trail = AuditTrail(registry.store, data_dir / "journal")
     kills = Kills()
+    published: list[str] = []
 
     for number in range(rounds):
         started = time.monotonic()
@@ -101,11 +102,12 @@ def run_kills(data_dir: Path, registry: Registry, *, rounds: int, seed: int) -> 
         assert callers.unexpected == []
         assert missing_records(trail, callers.acknowledged) == []
         kills.acknowledged |= callers.acknowledged
-        verdict = check_copy(data_dir, kills.acknowledged)
+        published.append((data_dir / "checkpoint").read_text())
+        verdict = check_copy(data_dir, kills.acknowledged, published)
         assert verdict.is_clean, verdict
 
     assert kills.acknowledged, "the callers got no answer at all"
-    verdict = check(registry.store, data_dir, kills.acknowledged)
+    verdict = check(registry.store, data_dir, kills.acknowledged, published)
     assert verdict.is_clean, verdict
     # A kill leaves at most one record of each caller without its answer.
     kills.unanswered = verdict.inferences - len(kills.acknowledged)

@@ -16,7 +16,7 @@ import pytest
 from registry.audit import segment
 from registry.stores import sqlite
 from tests.crash.checker import Verdict, memory_folder, open_and_check
-from tests.crash.disk import Acknowledged, Create, Disk, Fate, Operation, Sync
+from tests.crash.disk import Acknowledged, Create, Disk, Fate, Operation, Published, Sync
 from tests.crash.program import Program
 from tests.crash.recorder import recording
 
@@ -98,7 +98,7 @@ def record(folder: Path, chance: Random) -> list[Operation]:
     """Run the program once, and return the tape of its disk."""
     with recording(folder) as recorder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(segment, "PREPARED", ZEROS_AHEAD)
-        Program(folder, recorder.acknowledge, chance).run(TURNS)
+        Program(folder, recorder, chance).run(TURNS)
     shutil.rmtree(folder)
     return recorder.tape
 
@@ -107,12 +107,15 @@ def crash(memory: Path, tape: list[Operation], *, points: int, chance: Random) -
     """Play the tape, let the power fail at as many moments, and judge what each leaves."""
     disk = Disk()
     acknowledged: dict[str, None] = {}
+    published: list[str] = []
     moments = sorted(chance.choices(range(len(tape) + 1), k=points))
     for start, end in pairwise([0, *moments]):
         for operation in tape[start:end]:
             disk.perform(operation)
             if isinstance(operation, Acknowledged):
                 acknowledged[operation.record] = None
+            elif isinstance(operation, Published):
+                published.append(operation.note)
         folder = memory / "crashed"
         files = disk.after_crash(chance.choice(list(Fate)), chance)
         for path, content in files.items():
@@ -120,5 +123,5 @@ def crash(memory: Path, tape: list[Operation], *, points: int, chance: Random) -
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
         (folder / "journal").mkdir(parents=True, exist_ok=True)
-        yield open_and_check(folder, acknowledged)
+        yield open_and_check(folder, acknowledged, published)
         shutil.rmtree(folder)

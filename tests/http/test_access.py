@@ -50,6 +50,13 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/audit/records"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/payload"): {Role.AUDITOR},
+    ("GET", "/audit/records/{record_id}/proof"): {Role.AUDITOR},
+    ("GET", "/audit/checkpoint"): OPEN,
+    ("GET", "/audit/vkey"): OPEN,
+    ("GET", "/audit/vkeys"): OPEN,
+    ("GET", "/audit/tile/{level}/{tile}"): OPEN,
+    ("GET", "/audit/tile/entries/{tile}"): {Role.AUDITOR},
+    ("GET", "/audit/consistency"): OPEN,
     ("GET", "/metrics"): {Role.VIEWER},
     ("GET", "/v2/models/stats"): READERS,
     ("GET", "/v2/models/{model}/stats"): READERS,
@@ -76,12 +83,15 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/openapi.json"): OPEN,
 }
 INFERENCE = {route for route in TABLE if route[1].endswith("/infer")}
-PLACES = {"{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{record_id}": "none"}
+PLACES = {
+    "{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{record_id}": "none",
+    "{level}": "0", "{tile}": "000.p/1",
+}  # fmt: skip
 
 
 def routes() -> Iterator[tuple[str, str, frozenset[Role] | None]]:
     """Walk what the framework serves: method, path and declared roles."""
-    parts = ("settings", "registry", "loader", "trail", "meter")
+    parts = ("settings", "registry", "loader", "log", "trail", "meter")
     provided = {part: Provide(lambda: None, sync_to_thread=False) for part in parts}
     handlers = [*HANDLERS, Documentation]
     for route in Litestar(handlers, dependencies=provided, openapi_config=None).routes:

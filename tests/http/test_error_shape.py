@@ -95,7 +95,7 @@ def test_the_description_covers_every_route(client: httpx.Client) -> None:
     assert document["openapi"].startswith("3.1")
     for handler in HANDLERS:
         (path,) = handler.paths
-        operations = document["paths"][path.replace(":str}", "}").replace(":int}", "}")]
+        operations = document["paths"][re.sub(r":(str|int|path)}", "}", path)]
         (method,) = handler.http_methods
         function = getattr(handler.fn, "func", handler.fn)  # below the wrapper for threads
         first_line = (function.__doc__ or "").splitlines()[0]

@@ -376,6 +376,61 @@ def test_a_full_segment_is_followed_by_a_new_one(tmp_path: Path) -> None:
     assert sorted(leaves_in(tmp_path)) == sorted(f"leaf {n}".encode() for n in range(20))
 
 
+def test_a_segment_that_is_old_is_sealed_though_nothing_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = threading.Event()
+
+    class Told(SegmentWriter):
+        def close(self) -> None:
+            super().close()
+            sealed.set()
+
+    async def main() -> None:
+        monkeypatch.setattr(journal_module, "SegmentWriter", Told)
+        journal = Journal(tmp_path, on_broken=unexpected, segment_age_s=0.05)
+        await append(journal, make_entry(0))
+        assert await asyncio.to_thread(sealed.wait, 10)
+        first, second = list_segments(tmp_path)
+        assert is_sealed(first)
+        # The one that follows is empty, and waits for its first group however long that takes.
+        assert list(read_groups(second)) == []
+        assert journal._full_at is None
+        await append(journal, make_entry(1))
+        await journal.close()
+
+    run(main())
+    assert sorted(leaves_in(tmp_path)) == [b"leaf 0", b"leaf 1"]
+
+
+def test_a_busy_segment_that_is_old_is_left_with_the_next_group(tmp_path: Path) -> None:
+    async def main() -> None:
+        journal = Journal(tmp_path, on_broken=unexpected, segment_age_s=0)
+        for n in range(5):
+            await append(journal, make_entry(n))
+        await journal.close()
+
+    run(main())
+    assert len(list_segments(tmp_path)) >= 5
+    assert sorted(leaves_in(tmp_path)) == [f"leaf {n}".encode() for n in range(5)]
+
+
+def test_a_sync_that_fails_for_a_new_segment_breaks_an_idle_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        told: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        journal = Journal(tmp_path, on_broken=told.set_result, segment_age_s=0.05)
+        await append(journal, make_entry(0))
+        monkeypatch.setattr(os, "fdatasync", failing)
+        assert isinstance(await told, JournalBroken)
+        with pytest.raises(JournalBroken):
+            await append(journal, make_entry(1))
+        await journal.close()
+
+    run(main())
+
+
 def test_the_old_segment_serves_where_no_new_one_can_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

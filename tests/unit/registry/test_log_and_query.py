@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.audit.log import BATCH_ENTRIES, integrate
+from registry.audit.log import BATCH_ENTRIES, drop_segments, integrate
 from registry.audit.query import AuditTrail, accepts
 from registry.audit.segment import SegmentWriter, list_segments
 from registry.entry import Entry, Payload, decode_record, encode_record, new_record_id, now_ns
@@ -89,7 +89,7 @@ def test_more_records_than_a_batch_holds_arrive_in_order(
         assert registry.store.record(record_id) == (index, entries[index].leaf)
 
 
-def test_a_segment_goes_when_its_writer_has_gone_and_not_before(
+def test_a_segment_is_done_when_its_writer_has_gone_and_not_before(
     registry: Registry, journal_dir: Path
 ) -> None:
     living = write(journal_dir, [make_entry("a")], seal=False)
@@ -97,11 +97,16 @@ def test_a_segment_goes_when_its_writer_has_gone_and_not_before(
 
     done = integrate(registry.store, journal_dir).done
 
+    # It stays until whoever integrates says so, however often it is seen.
+    assert len(done) == 1
+    assert integrate(registry.store, journal_dir).done == done != (living.path.name,)
+    assert len(list_segments(journal_dir)) == 2
+    drop_segments(registry.store, journal_dir, done)
     assert list_segments(journal_dir) == [living.path]
-    assert done != (living.path.name,)
     assert set(registry.store.positions()) == {living.path.name}
     living.close()
     assert integrate(registry.store, journal_dir).done == (living.path.name,)
+    drop_segments(registry.store, journal_dir, (living.path.name,))
     assert registry.store.positions() == {}
 
 
@@ -130,6 +135,7 @@ def test_damage_is_recorded_kept_and_does_not_hide_what_follows(
     result = integrate(registry.store, journal_dir)
 
     assert result.damaged == (writer.path.name,)
+    drop_segments(registry.store, journal_dir, result.done)
     assert sorted(map(str, request_ids(trail))) == ["None", "a", "c"]
     [damage] = trail.find(RecordFilter(kind=Kind.DAMAGE)).records
     assert writer.path.name in str(damage.record.subject)
@@ -209,7 +215,9 @@ def test_a_record_is_found_at_every_moment_of_its_way_into_the_store(
                 acknowledged.append(decode_record(entry.leaf).id)
                 integrate(registry.store, journal_dir)
                 writer.close()
-                integrate(registry.store, journal_dir)
+                drop_segments(
+                    registry.store, journal_dir, integrate(registry.store, journal_dir).done
+                )
         finally:
             done.set()
 
