@@ -53,13 +53,16 @@ class Program:
         self._writers: list[SegmentWriter | None] = [None] * WRITERS
         self._verbs = (self._append, self._append, self._append, self._rotate, self._set)
 
-    def run(self, turns: int) -> None:
-        """Append, rotate, set, integrate and publish by chance; finish all of it at the end."""
+    def take_turns(self, turns: int) -> None:
+        """Append, rotate, set, integrate and publish by chance."""
         for _ in range(turns):
             with suppress(RegistryError):
                 self._chance.choice(self._verbs)()
             if self._chance.random() < 0.25:
                 self._integrate()
+
+    def finish(self) -> None:
+        """Seal the segments, and integrate and publish all."""
         for writer in self._writers:
             if writer is not None:
                 writer.close()
@@ -68,7 +71,7 @@ class Program:
 
     def _append(self) -> None:
         number = self._chance.randrange(WRITERS)
-        group = [_make_entry(self._chance) for _ in range(self._chance.randint(1, 4))]
+        group = [make_entry(self._chance) for _ in range(self._chance.randint(1, 4))]
         writer = self._writers[number] = self._writers[number] or SegmentWriter(self._journal_dir)
         try:
             writer.append([entry for _, entry in group])
@@ -98,7 +101,7 @@ class Program:
             drop_segments(self._store, self._journal_dir, done)
 
 
-def _make_entry(chance: Random) -> tuple[str, Entry]:
+def make_entry(chance: Random) -> tuple[str, Entry]:
     """Make the record of an inference and its payload, as a worker would."""
     salt, given, answered = new_salt(), chance.randbytes(chance.randrange(_LARGEST_PAYLOAD)), b"y"
     time_ns = now_ns()
@@ -143,7 +146,8 @@ def main() -> None:
     except (RegistryError, OSError) as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED_EXIT)
-    program.run(int(turns))
+    program.take_turns(int(turns))
+    program.finish()
 
 
 if __name__ == "__main__":

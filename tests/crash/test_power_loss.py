@@ -98,7 +98,9 @@ def record(folder: Path, chance: Random) -> list[Operation]:
     """Run the program once, and return the tape of its disk."""
     with recording(folder) as recorder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(segment, "PREPARED", ZEROS_AHEAD)
-        Program(folder, recorder, chance).run(TURNS)
+        program = Program(folder, recorder, chance)
+        program.take_turns(TURNS)
+        program.finish()
     shutil.rmtree(folder)
     return recorder.tape
 
