@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import Count
 from tests.crash.checker import memory_folder, open_and_check
 from tests.crash.program import REFUSED_EXIT
 from tests.crash.traced import FAULTS, count_changes, injection, run_traced
@@ -28,14 +29,16 @@ def memory() -> Iterator[Path]:
         yield folder
 
 
-def test_no_call_that_fails_loses_what_was_acknowledged_at_60_points(memory: Path) -> None:
+def test_no_call_that_fails_loses_what_was_acknowledged_at_60_points(
+    memory: Path, count: Count
+) -> None:
     points = find_points(memory)
-    fail_at(memory, points[:: len(points) // FEW])
+    fail_at(memory, count, points[:: len(points) // FEW])
 
 
 @pytest.mark.torture
-def test_no_call_that_fails_loses_what_was_acknowledged(memory: Path) -> None:
-    fail_at(memory, find_points(memory))
+def test_no_call_that_fails_loses_what_was_acknowledged(memory: Path, count: Count) -> None:
+    fail_at(memory, count, find_points(memory))
 
 
 def find_points(memory: Path) -> list[Point]:
@@ -50,7 +53,7 @@ def find_points(memory: Path) -> list[Point]:
     ]
 
 
-def fail_at(memory: Path, points: list[Point]) -> None:
+def fail_at(memory: Path, count: Count, points: list[Point]) -> None:
     acknowledged = unanswered = refused = 0
     for number, point in enumerate(points):
         data_dir = memory / str(number)
@@ -66,7 +69,7 @@ def fail_at(memory: Path, points: list[Point]) -> None:
         acknowledged += len(told)
         unanswered += verdict.records - len(told)
         refused += ended.returncode == REFUSED_EXIT
-    print(
-        f"\n{len(points)} failing calls: {acknowledged} acknowledged, 0 lost, 0 stores torn, "
+    count(
+        f"{len(points)} failing calls: {acknowledged} acknowledged, 0 lost, 0 stores torn, "
         f"{unanswered} stored without an answer, {refused} refused to start"
     )

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
-from tests.builders import Gateway, add_key, linear_model, open_registry, publish, serving
+from tests.builders import Count, Gateway, add_key, linear_model, open_registry, publish, serving
 from tests.crash.checker import check, check_copy
 from tests.crash.ledger import CALLERS, Callers, lost_records, missing_records
 from tests.crash.processes import children, wait_for_end
@@ -36,13 +36,13 @@ class Kills(Struct):
     restarts_s: list[float] = []
 
 
-def test_no_acknowledged_record_is_lost_in_40_kills(tmp_path: Path) -> None:
-    kill_gateways(tmp_path, seeds=range(4))
+def test_no_acknowledged_record_is_lost_in_40_kills(tmp_path: Path, count: Count) -> None:
+    kill_gateways(tmp_path, count, seeds=range(4))
 
 
 @pytest.mark.torture
-def test_no_acknowledged_record_is_lost_in_500_kills(tmp_path: Path) -> None:
-    kill_gateways(tmp_path, seeds=range(4, 54))
+def test_no_acknowledged_record_is_lost_in_500_kills(tmp_path: Path, count: Count) -> None:
+    kill_gateways(tmp_path, count, seeds=range(4, 54))
 
 
 def test_the_check_finds_what_a_gateway_lost_that_answers_too_early(
@@ -64,7 +64,7 @@ def test_the_check_finds_what_a_gateway_lost_that_answers_too_early(
     assert missing_records(trail, callers.acknowledged) == lost
 
 
-def kill_gateways(folder: Path, *, seeds: range) -> None:
+def kill_gateways(folder: Path, count: Count, *, seeds: range) -> None:
     """Kill one gateway after the other ten times each, so that what a check reads stays small."""
     done: list[Kills] = []
     for seed in seeds:
@@ -73,7 +73,7 @@ def kill_gateways(folder: Path, *, seeds: range) -> None:
         done.append(run_kills(data_dir, registry, rounds=5, seed=seed))
         registry.store.close()
         shutil.rmtree(data_dir)
-    _report(done)
+    count(_summary(done, 10 * len(seeds)))
 
 
 def run_kills(data_dir: Path, registry: Registry, *, rounds: int, seed: int) -> Kills:
@@ -115,12 +115,12 @@ def run_kills(data_dir: Path, registry: Registry, *, rounds: int, seed: int) -> 
     return kills
 
 
-def _report(done: list[Kills]) -> None:
-    restarts_s = [one for kills in done for one in kills.restarts_s]
-    acknowledged = sum(len(kills.acknowledged) for kills in done)
-    unanswered = sum(kills.unanswered for kills in done)
-    print(
-        f"\n{len(restarts_s)} kills: {acknowledged} acknowledged, 0 lost, "
+def _summary(done: list[Kills], kills: int) -> str:
+    restarts_s = [one for kills_of in done for one in kills_of.restarts_s]
+    acknowledged = sum(len(one.acknowledged) for one in done)
+    unanswered = sum(one.unanswered for one in done)
+    return (
+        f"{kills} kills: {acknowledged} acknowledged, 0 lost, "
         f"{unanswered} stored without an answer, "
         f"restart median {statistics.median(restarts_s):.2f} s, longest {max(restarts_s):.2f} s"
     )

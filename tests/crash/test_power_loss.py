@@ -15,6 +15,7 @@ import pytest
 
 from registry.audit import segment
 from registry.stores import sqlite
+from tests.builders import Count
 from tests.crash.checker import Verdict, memory_folder, open_and_check
 from tests.crash.disk import Acknowledged, Create, Disk, Fate, Operation, Published, Sync
 from tests.crash.program import Program
@@ -31,13 +32,13 @@ def memory() -> Iterator[Path]:
         yield folder
 
 
-def test_no_acknowledged_record_is_lost_at_2000_crash_points(memory: Path) -> None:
-    lose_power(memory, tapes=2, points=1000)
+def test_no_acknowledged_record_is_lost_at_2000_crash_points(memory: Path, count: Count) -> None:
+    lose_power(memory, count, tapes=2, points=1000)
 
 
 @pytest.mark.torture
-def test_no_acknowledged_record_is_lost_at_20000_crash_points(memory: Path) -> None:
-    lose_power(memory, tapes=10, points=2000)
+def test_no_acknowledged_record_is_lost_at_20000_crash_points(memory: Path, count: Count) -> None:
+    lose_power(memory, count, tapes=10, points=2000)
 
 
 @pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
@@ -79,19 +80,17 @@ def test_a_journal_that_syncs_less_loses_acknowledged_records(
 def count_losses(memory: Path, tape: list[Operation]) -> int:
     """Return at how many of 400 crash points an acknowledged record is lost."""
     verdicts = list(crash(memory, tape, points=CONTROL_POINTS, chance=Random(1)))
-    lost = sum(bool(verdict.lost) for verdict in verdicts)
-    print(f"\n{CONTROL_POINTS} crash points: records lost at {lost}")
-    return lost
+    return sum(bool(verdict.lost) for verdict in verdicts)
 
 
-def lose_power(memory: Path, *, tapes: int, points: int) -> None:
+def lose_power(memory: Path, count: Count, *, tapes: int, points: int) -> None:
     operations = 0
     for seed in range(tapes):
         tape = record(memory / "live", Random(seed))
         operations += len(tape)
         for number, verdict in enumerate(crash(memory, tape, points=points, chance=Random(seed))):
             assert verdict.is_clean, f"tape {seed}, crash {number}: {verdict}"
-    print(f"\n{tapes * points} crash points in {operations} operations: 0 records lost, 0 torn")
+    count(f"{tapes * points} power failures in {operations} operations: 0 records lost, 0 torn")
 
 
 def record(folder: Path, chance: Random) -> list[Operation]:
