@@ -4,6 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 # Peers of the benchmark, each in an environment of its own. C++ needs g++, Boost and nlohmann-json.
+# One more, kibae/onnxruntime-server, is built by hand; ONNXRUNTIME_SERVER names its program.
 PEERS := fastapi kserve mlserver litserve bentoml cpp
 CXX ?= g++
 
@@ -33,6 +34,7 @@ bench: .venv/demo.stamp .venv-peer-fastapi/peer.stamp
 # One peer that cannot be installed keeps no other from being so; the benchmark names it.
 bench-peers:
 	-$(MAKE) --keep-going $(PEERS:%=.venv-peer-%/peer.stamp)
+	@echo "C++ onnxruntime-server is built by hand: docs/benchmarks.md, 'The published C++ server'."
 
 bench-gate: .venv/demo.stamp
 	$(BIN)/python -m loadtests.gate $(ARGS)

@@ -80,8 +80,13 @@ def measure_all(order: Order, console: Console) -> list[Session]:
 
 
 def takes_part(subject: Subject, workload: Workload, round: int) -> bool:
-    """Say whether a subject is measured: workers are the gateway's own affair."""
+    """Say whether a subject is measured: workers are the gateway's own affair.
+
+    A server that has no form for large batches is not asked for any.
+    """
     if workload.workers > 1 and not (subject.has_workers and subject.has_record):
+        return False
+    if workload.is_large and subject.large is None:
         return False
     return not (subject.once and round)
 
@@ -155,7 +160,11 @@ def main(
     rounds: int,
     output: Path,
 ) -> None:
-    """Measure the gateway beside its peers; ends with status 1 where it or FastAPI failed."""
+    """Measure the gateway beside its peers; ends with status 1 where it or FastAPI failed.
+
+    `make bench-peers` installs the peers. C++ onnxruntime-server is built by hand, from a release
+    of kibae/onnxruntime-server; the environment variable ONNXRUNTIME_SERVER names the program.
+    """
     # Ends as an error does, so that the server under load is stopped as well.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console = Console(width=_WIDTH if not sys.stdout.isatty() else None)

@@ -114,6 +114,11 @@ def _write_service(rows: Rows) -> Body:
     return Body({"Content-Type": "application/json"}, b'{"id":"', b'","rows":' + listed + b"}")
 
 
+def _write_session(rows: Rows) -> Body:
+    named = _json({INPUT: [shortest(row) for row in rows]})
+    return Body({"Content-Type": "application/json"}, b"", named, id_header="X-Request-Id")
+
+
 def _output(outputs: Sequence[dict[str, object]]) -> dict[str, object]:
     for output in outputs:
         if output["name"] == PROBABILITIES:
@@ -159,3 +164,4 @@ V2_JSON = Form("V2 JSON", _INFER, _write_v2, _read_v2)
 V2_BINARY = Form("V2 binary", _INFER, _write_v2_binary, _read_v2_binary)
 PLAIN_BYTES = Form("plain bytes", f"/v2/models/{MODEL}/raw", _write_bytes, _read_bytes)
 SERVICE_JSON = Form("JSON rows", "/predict", _write_service, _read_service)
+SESSION_JSON = Form("JSON rows", f"/api/sessions/{MODEL}/1", _write_session, _read_service)

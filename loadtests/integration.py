@@ -176,7 +176,7 @@ def main(rates: tuple[int, ...], seconds: float) -> None:
     console = Console()
     core, load_core = machine.two_cores()
     os.sched_setaffinity(0, {load_core})
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory(prefix="integration-") as folder:
         phases = run_all(Path(folder), core, rates or (10_000, 2_000), seconds)
     console.print(write_table(phases))
     late = [phase for phase in phases if phase.lag_p99 > _LONGEST_S]

@@ -125,7 +125,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     def run(self) -> Session:
         """Run it. A subject that cannot be measured is told of in `fault`, never left out."""
         if not self.subject.is_installed:
-            return self._nothing("not installed: make bench-peers")
+            return self._nothing(f"not installed: {self.subject.remedy}")
         log = self.folder / "log"
         try:
             return self._measure(log)
@@ -217,6 +217,8 @@ def aim(subject: Subject, workload: Workload, material: Material, server: Server
     refusals: list[str] = []
 
     def is_ready(client: httpx.Client) -> bool:
+        if subject.opening is not None:
+            client.post(subject.opening.path, json=subject.opening.content)
         answer = client.send(_request(client, question))
         if answer.status_code == 200:
             pieces.append(form.check(answer.headers, answer.content, wanted))

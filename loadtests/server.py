@@ -1,6 +1,7 @@
 """A server under load: its processes, the core that holds them, and the time they take."""
 
 import os
+import random
 import re
 import signal
 import socket
@@ -26,6 +27,8 @@ AUTHOR = Author(principal="local:loadtests")
 PORT = "PORT"
 _START_S = 60.0
 _STOP_S = 60.0
+_PORTS = range(20_000, 2**15)
+_TRIES = 100
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 _PARTS = {
@@ -197,7 +200,12 @@ def _part(words: Sequence[bytes]) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nothing listens on, below those that connections going out come from.
+
+    The C++ server that is measured reads its port as a signed number of 16 bits.
+    """
+    for port in random.sample(_PORTS, _TRIES):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise LoadTestError("There is no free port.")

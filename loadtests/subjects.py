@@ -1,6 +1,7 @@
 """The servers that are measured, as values: how each is started, and in which form it is asked."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from loadtests.errors import LoadTestError
-from loadtests.forms import PLAIN_BYTES, SERVICE_JSON, V2_BINARY, V2_JSON, Form
-from loadtests.model import COLUMNS
+from loadtests.forms import PLAIN_BYTES, SERVICE_JSON, SESSION_JSON, V2_BINARY, V2_JSON, Form
+from loadtests.model import COLUMNS, MODEL
 from loadtests.modes import MODE, UNGOVERNED, UNRECORDED
 from loadtests.server import PORT
 from loadtests.workloads import Workload
@@ -20,6 +21,10 @@ from loadtests.workloads import Workload
 _DATA_DIR, _MODEL_FILE, _WORKERS = "DATA_DIR", "MODEL_FILE", "WORKERS"
 GATEWAY, FASTAPI = "gateway", "FastAPI"
 UNAUDITED, UNGUARDED = "gateway, no audit", "gateway, no governance"
+OUR_CPP, ONNXRUNTIME_SERVER = "C++ (our own, Beast)", "C++ onnxruntime-server"
+
+# Names the program of a server that no package brings.
+BUILT = "ONNXRUNTIME_SERVER"
 
 _FOLDER = Path(__file__).with_name("peers")
 _SERVE = (
@@ -31,38 +36,49 @@ _VERSIONS = "import json, sys; from importlib.metadata import version; " + (
 )
 
 
+class Opening(Struct, frozen=True):
+    """What a server is sent, as JSON, before it can be asked anything."""
+
+    path: str
+    content: Mapping[str, object]
+
+
 class Subject(Struct, frozen=True, kw_only=True):
     """What is measured.
 
-    `small` and `large` are the forms for a few rows and for a large batch. `program` must exist for
-    it to be measured. `packages` are those of its environment that its speed depends on. `once`
+    `small` and `large` are the forms for a few rows and for a large batch, of which some servers
+    have none. `opening` has to be sent before the first question. `program` must exist for it to be
+    measured, and `remedy` says how it comes to. `packages` are those of its environment that its
+    speed depends on; a subject without any has a command that shows what it is made of. `once`
     spares it all rounds but the first.
     """
 
     name: str
     command: Sequence[str]
     small: Form = V2_JSON
-    large: Form = V2_JSON
+    large: Form | None = V2_JSON
+    opening: Opening | None = None
     environment: Mapping[str, str] = {}
     program: Path = Path(sys.executable)
+    remedy: str = "make bench-peers"
     packages: Sequence[str] = ()
+    shows_versions: Sequence[str] = ()
     has_record: bool = False
     has_workers: bool = False
     once: bool = False
 
     def form(self, workload: Workload) -> Form:
-        return self.large if workload.is_large else self.small
+        """Return the form in which a workload's rows are sent."""
+        return self.large if workload.is_large and self.large else self.small
 
     @property
     def is_installed(self) -> bool:
-        return self.program.exists()
+        return self.program.is_file()
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what the subject is made of."""
         if not self.packages:
-            answer = subprocess.run(
-                [str(self.program), "--version"], capture_output=True, text=True, check=True
-            )
+            answer = subprocess.run(self.shows_versions, capture_output=True, text=True, check=True)
             return dict(line.split(" ", 1) for line in answer.stdout.splitlines())
         command = [str(self.program), "-c", _VERSIONS, *self.packages]
         answer = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -101,10 +117,31 @@ def _peer(
 def _cpp() -> Subject:
     program = Path(".venv-peer-cpp/server")
     return Subject(
-        name="C++",
+        name=OUR_CPP,
         command=(str(program), str(_runtime_library()), _MODEL_FILE, str(COLUMNS), PORT),
         large=PLAIN_BYTES,
         program=program,
+        shows_versions=(str(program), "--version"),
+    )
+
+
+def _onnxruntime_server() -> Subject:
+    """Return the published C++ server, whose own way to take rows is JSON alone.
+
+    One onnxruntime thread, as all have; releases without session options take no notice of them.
+    """
+    words = (sys.executable, str(_FOLDER / "onnxruntime_server.py"))
+    threads = {"intra_op_num_threads": 1, "inter_op_num_threads": 1}
+    option = {"session_options": threads}
+    return Subject(
+        name=ONNXRUNTIME_SERVER,
+        command=(*words, _MODEL_FILE, PORT),
+        small=SESSION_JSON,
+        large=None,
+        opening=Opening("/api/sessions", {"model": MODEL, "version": "1", "option": option}),
+        program=Path(os.environ.get(BUILT, "")),
+        remedy=f"build it and set {BUILT}",
+        shows_versions=(*words, "--version"),
     )
 
 
@@ -131,6 +168,7 @@ def all_subjects() -> list[Subject]:
         _gateway(UNGUARDED, "loadtests.modes", UNGOVERNED),
         _peer(FASTAPI, "fastapi", large=PLAIN_BYTES, once=False),
         _cpp(),
+        _onnxruntime_server(),
         _peer("KServe", "kserve", large=V2_BINARY),
         _peer("MLServer", "mlserver"),
         _peer("LitServe", "litserve", small=SERVICE_JSON, large=SERVICE_JSON),

@@ -226,7 +226,9 @@ def _serving(data_dir: Path, port: int, workers: int) -> Iterator[str]:
     log = data_dir / "gateway.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [*command, "--port", str(port), "--workers", str(workers)], stderr=stream
+            [*command, "--port", str(port), "--workers", str(workers)],
+            stdout=stream,
+            stderr=stream,
         )
     try:
         _wait_until_ready(url, process, log)

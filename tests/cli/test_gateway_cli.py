@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 import gateway
 from gateway.cli import main
 from gateway.security import Keyring, Role
+from registry.audit.keyfile import KeyFile
+from registry.audit.origins import open_log
 from registry.audit.segment import SegmentWriter
 from registry.console import printable
 from registry.entry import Entry, encode_record, new_record_id
@@ -214,6 +216,64 @@ def test_a_hostile_principal_does_not_steer_the_terminal(run: Run, data_dir: Pat
     result = run("audit", "records")
     assert printable(hostile) in result.stdout
     assert "\x1b" not in result.stdout
+
+
+def test_the_key_of_the_log_is_changed_and_the_new_one_is_all_that_is_printed(
+    run: Run, data_dir: Path
+) -> None:
+    store = open_registry(data_dir).store
+    keys = KeyFile(data_dir / "log.key")
+    first = open_log(store, keys, data_dir / "checkpoint", name="a.example/log", at=now())
+
+    result = run("audit", "rotate-key", "--reason", "a drill")
+    assert result.exit_code == 0
+    assert store.origins()[-1].vkey + "\n" == result.stdout
+    assert store.origins()[-1].name == "a.example/log"
+    assert first.vkey in result.stderr
+
+    (data_dir / "log.key").unlink()
+    fail(run("audit", "rotate-key", "--reason", "a drill"), "rotate-key --lost")
+    result = run("audit", "rotate-key", "--reason", "it is lost", "--lost")
+    assert result.exit_code == 0
+    assert store.origins()[-1].vkey + "\n" == result.stdout
+    assert store.origins()[-1].name.startswith("a.example/log/")
+    store.close()
+
+
+def test_a_log_that_was_never_served_has_no_key_to_change(run: Run, data_dir: Path) -> None:
+    open_registry(data_dir).store.close()
+    fail(run("audit", "rotate-key", "--reason", "a drill"), "never served")
+    fail(run("audit", "rotate-key", "--reason", " "), "reason")
+    assert not (data_dir / "log.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--witness", "http://127.0.0.1:1"], "--witness-key"),
+        (["--witness", "http://127.0.0.1:1", "--witness-key", "none"], "--witness-key"),
+    ],
+)
+def test_a_witness_without_its_key_is_a_mistake_of_usage(
+    run: Run, data_dir: Path, options: list[str], word: str
+) -> None:
+    result = run("serve", *options)
+    assert result.exit_code == 2
+    assert word in result.stderr
+    assert not data_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--log-name", "two words"], "name of a key"),
+        (["--log-key", "/proc/none/log.key"], "key of the log"),
+    ],
+)
+def test_a_log_that_cannot_be_signed_is_not_served(
+    run: Run, data_dir: Path, options: list[str], word: str
+) -> None:
+    fail(run("serve", "--port", "0", *options), word)
 
 
 def test_serving_a_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:

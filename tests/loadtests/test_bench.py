@@ -1,6 +1,7 @@
 """A benchmark leaves no server out in silence, and says what it met."""
 
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ from loadtests.bench import describe, takes_part
 from loadtests.errors import LoadTestError
 from loadtests.measure import Course, Material, Session, Trial
 from loadtests.model import train
-from loadtests.subjects import FASTAPI, GATEWAY, UNGUARDED, Subject
+from loadtests.subjects import (
+    BUILT,
+    FASTAPI,
+    GATEWAY,
+    ONNXRUNTIME_SERVER,
+    OUR_CPP,
+    UNGUARDED,
+    Subject,
+)
 from loadtests.workloads import W1
 from tests.loadtests.builders import open_result, session
 
@@ -50,8 +59,37 @@ def test_only_the_recording_gateway_is_measured_with_more_workers() -> None:
 
 def test_the_gateway_and_what_it_is_compared_with_have_every_round() -> None:
     names = {one.name for one in subjects.all_subjects() if takes_part(one, W1, 1)}
-    assert {GATEWAY, UNGUARDED, FASTAPI, "C++"} <= names
+    assert {GATEWAY, UNGUARDED, FASTAPI, OUR_CPP, ONNXRUNTIME_SERVER} <= names
     assert "KServe" not in names
+
+
+def test_a_server_without_a_form_for_large_batches_is_asked_for_none() -> None:
+    asked = {
+        workload.name: {one.name for one in subjects.all_subjects() if takes_part(one, workload, 0)}
+        for workload in workloads.choose(["W1", "W2", "W3", "GB"])
+    }
+    assert {name for name, servers in asked.items() if ONNXRUNTIME_SERVER not in servers} == {"W3"}
+
+
+@pytest.mark.parametrize("place", ["", "missing", "."])
+def test_a_server_that_nobody_has_built_says_how_it_is_named(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(BUILT, place)
+    [one] = subjects.choose([ONNXRUNTIME_SERVER])
+    assert not one.is_installed
+    assert BUILT in one.remedy
+
+
+def test_a_server_that_was_built_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "onnxruntime_server"
+    program.write_bytes(b"built")
+    monkeypatch.setenv(BUILT, str(program))
+    [one] = subjects.choose([ONNXRUNTIME_SERVER])
+    assert one.is_installed
+    assert one.versions() == {"build": sha256(b"built").hexdigest()[:12]}
 
 
 def test_a_name_that_nobody_has_is_refused_with_those_there_are() -> None:

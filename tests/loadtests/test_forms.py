@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.forms import PLAIN_BYTES, SERVICE_JSON, V2_BINARY, V2_JSON, Form
+from loadtests.forms import PLAIN_BYTES, SERVICE_JSON, SESSION_JSON, V2_BINARY, V2_JSON, Form
 from loadtests.model import Rows
 
 ROWS: Rows = np.array([[0.1, 2.5, -3.0], [4.0, 5.5, 6.0]], np.float32)
 WANTED = np.array([[0.25, 0.75], [0.5, 0.5]])
-FORMS = [V2_JSON, V2_BINARY, PLAIN_BYTES, SERVICE_JSON]
+FORMS = [V2_JSON, V2_BINARY, PLAIN_BYTES, SERVICE_JSON, SESSION_JSON]
 
 
 def sent(form: Form, number: int) -> tuple[dict[str, str], bytes]:
@@ -43,6 +43,13 @@ def test_rows_reach_a_v2_server_unchanged() -> None:
     [tensor] = json.loads(body)["inputs"]
     assert tensor["shape"] == [2, 3]
     assert np.array_equal(np.array(tensor["data"], np.float32), ROWS.ravel())
+
+
+def test_a_session_is_sent_its_inputs_and_nothing_else() -> None:
+    _, body = sent(SESSION_JSON, 7)
+    [(name, rows)] = json.loads(body).items()
+    assert name == "X"
+    assert np.array_equal(np.array(rows, np.float32), ROWS)
 
 
 def test_the_binary_header_ends_where_the_rows_begin() -> None:
@@ -78,6 +85,7 @@ def right_answers() -> list[tuple[Form, Mapping[str, str], bytes, bytes]]:
         (V2_BINARY, headers, binary, piece),
         (PLAIN_BYTES, {}, bytes(16) + piece, piece),
         (SERVICE_JSON, {}, service, b"[[0.25, 0.75], [0.5, 0.5]]"),
+        (SESSION_JSON, {}, service, b"[[0.25, 0.75], [0.5, 0.5]]"),
     ]
 
 
