@@ -9,7 +9,7 @@ PEERS := fastapi kserve mlserver litserve bentoml cpp
 CXX ?= g++
 
 .PHONY: demo test check format bench bench-peers bench-gate bench-docs profile
-.PHONY: swap overload integration torture conformance kserve operators clean
+.PHONY: swap overload integration trail torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
@@ -50,6 +50,9 @@ swap: .venv/demo.stamp
 
 overload: .venv/demo.stamp
 	$(BIN)/python -m loadtests.overload $(ARGS)
+
+trail: .venv/demo.stamp
+	$(BIN)/python -m loadtests.trail $(ARGS)
 
 integration: .venv/demo.stamp
 	$(BIN)/python -m loadtests.integration $(ARGS)

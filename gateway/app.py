@@ -14,7 +14,10 @@ from gateway.http import (
     admin,
     audit,
     configuration,
+    erasure,
+    export,
     health,
+    keeping,
     keys,
     log,
     metrics,
@@ -22,12 +25,14 @@ from gateway.http import (
     operation,
     repository,
     statistics,
+    summary,
 )
 from gateway.http.access import check_access
 from gateway.http.bodies import in_time
 from gateway.http.docs import Documentation
 from gateway.http.inference import InferenceEndpoint
 from gateway.http.problems import answer_error
+from gateway.http.reads import answer_recorded
 from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.metrics import Meter
@@ -59,6 +64,15 @@ HANDLERS = (
     audit.find_records,
     audit.show_record,
     audit.show_payload,
+    erasure.erase_subject,
+    keeping.show_payload_policy,
+    keeping.set_payload_policy,
+    keeping.show_retention,
+    keeping.set_retention,
+    keeping.set_hold,
+    keeping.lift_hold,
+    summary.show_summary,
+    export.export_records,
     log.show_checkpoint,
     log.show_vkey,
     log.show_vkeys,
@@ -94,10 +108,16 @@ class Application:
     """Sends inference to its endpoint and everything else to Litestar."""
 
     def __init__(
-        self, inference: InferenceEndpoint, litestar: Litestar, *, body_deadline_s: float
+        self,
+        inference: InferenceEndpoint,
+        litestar: Litestar,
+        journal: Journal,
+        *,
+        body_deadline_s: float,
     ) -> None:
         self._inference = inference
         self._litestar = litestar
+        self._journal = journal
         self._body_deadline_s = body_deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,7 +127,9 @@ class Application:
                 await self._inference(scope, receive, send, head)
                 return
             receive = in_time(receive, self._body_deadline_s)
-        await self._litestar(scope, receive, send)
+            await answer_recorded(self._litestar, self._journal, scope, receive, send)
+        else:
+            await self._litestar(scope, receive, send)
 
 
 def build_application(
@@ -115,8 +137,8 @@ def build_application(
     settings: Settings,
     registry: Registry,
     loader: Loader,
-    journal: Journal,
     pipeline: Pipeline,
+    journal: Journal,
     meter: Meter,
     trail: AuditTrail,
 ) -> Application:
@@ -147,7 +169,7 @@ def build_application(
             use_handler_docstrings=True,
         ),
     )
-    return Application(inference, litestar, body_deadline_s=settings.body_deadline_s)
+    return Application(inference, litestar, journal, body_deadline_s=settings.body_deadline_s)
 
 
 def _provide(value: Any) -> Provide:

@@ -7,8 +7,14 @@ import click
 # Each command, and where it is: imported only when it is run or described, so that `gateway --help`
 # waits for none of them.
 _COMMANDS = {
+    "erase": "gateway.audit_commands.erase:erase_subject",
+    "hold": "gateway.audit_commands.keeping:hold",
+    "policy": "gateway.audit_commands.keeping:payload_policy",
     "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "records": "gateway.audit_commands.records:list_records",
+    "retention": "gateway.audit_commands.keeping:retention",
+    "export": "gateway.audit_commands.export:export_records",
+    "summary": "gateway.audit_commands.summary:show_summary",
 }
 
 

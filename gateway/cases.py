@@ -56,6 +56,20 @@ class Call(Struct, frozen=True, kw_only=True):
     trace: TraceContext | None = None
 
 
+class Commitments(Struct, frozen=True):
+    """What the record of a case says of its payload: commitments, and why it is not kept."""
+
+    input: str | None = None
+    output: str | None = None
+    subject: str | None = None
+    payload: str | None = None
+    reduced: tuple[str, ...] = ()
+
+
+_NOTHING = Commitments()
+_OFF = Commitments(payload="off")
+
+
 class Answer(Struct, frozen=True):
     """The outputs, encoded, and the record that proves them."""
 
@@ -168,17 +182,37 @@ class Case:
     def entry(self, payload_limit: int) -> Entry:
         """Write the record of a case that has its outcome, and the payload beside it.
 
-        A payload of more than `payload_limit` bytes is committed to and not kept.
+        What is kept, and so what is committed to, is what the model's policy leaves of it; more
+        than `payload_limit` bytes are committed to and not kept, unless the policy has a limit.
         """
-        if self.request is None:
-            return Entry(encode_record(self._record(None, None)), None)
-        given = encode_tensors(self.request.tensors)
-        answered = encode_tensors(self.outputs) if self.outcome is Outcome.ANSWERED else b""
+        request, keeping = self.request, None if self.served is None else self.served.keeping
+        if request is None:
+            return Entry(encode_record(self._record(_NOTHING)), None)
+        inputs: Mapping[str, Tensor] = request.tensors
+        outputs, refusal = self.outputs, None
         salt = new_salt()
-        leaf = self._leaf(commit(salt, given), commit(salt, answered) if answered else None)
-        if len(given) + len(answered) > payload_limit:
-            return Entry(leaf, Payload(salt, None, None))
-        return Entry(leaf, Payload(salt, given, answered))
+        if keeping is not None:
+            if keeping.is_off:
+                return Entry(encode_record(self._record(_OFF)), None)
+            inputs, outputs = keeping.inputs(inputs), keeping.outputs(outputs)
+            refusal = keeping.refusal(salt)
+            payload_limit = keeping.limit(payload_limit)
+        given = encode_tensors(inputs)
+        answered = encode_tensors(outputs) if self.outcome is Outcome.ANSWERED else None
+        if refusal is None and len(given) + len(answered or b"") > payload_limit:
+            refusal = "too-large"
+        leaf = self._leaf(
+            Commitments(
+                commit(salt, given),
+                None if answered is None else commit(salt, answered),
+                None if request.subject is None else commit(salt, request.subject.encode()),
+                refusal,
+                () if keeping is None else keeping.reduced,
+            )
+        )
+        if refusal is not None:
+            return Entry(leaf, Payload(salt, None, None, request.subject))
+        return Entry(leaf, Payload(salt, given, answered or b"", request.subject))
 
     def _answer_with(self, run: Run) -> None:
         served, request = self.served, self.request
@@ -200,13 +234,13 @@ class Case:
         )
         self.run, self.outputs, self.outcome = run, outputs, Outcome.ANSWERED
 
-    def _leaf(self, given: str, answered: str | None) -> bytes:
+    def _leaf(self, kept: Commitments) -> bytes:
         served, request, run = self.served, self.request, self.run
         is_plain = (
-            answered is not None and self.findings is Findings.NONE and self.call.trace is None
+            kept.output is not None and self.findings is Findings.NONE and self.call.trace is None
         )
         if not is_plain or served is None or request is None or run is None or self.lane is None:
-            return encode_record(self._record(given, answered))
+            return encode_record(self._record(kept))
         blanks = Blanks(
             self.record_id,
             self.time_ns,
@@ -215,15 +249,17 @@ class Case:
             run.batch,
             run.batch_row,
             self._latency_us(),
-            given,
-            answered or "",
+            kept.input or "",
+            kept.output or "",
+            kept.subject,
+            kept.payload,
         )
         return served.leaves.write(self.lane, self.key.id, self.call.source, blanks)
 
     def _latency_us(self) -> int:
         return self.elapsed_ns // 1000
 
-    def _record(self, given: str | None, answered: str | None) -> AuditRecord:
+    def _record(self, kept: Commitments) -> AuditRecord:
         served, request, findings, run = self.served, self.request, self.findings, self.run
         assert self.outcome is not None
         return AuditRecord(
@@ -246,8 +282,11 @@ class Case:
             batch_row=None if run is None else run.batch_row,
             error=None if self.refusal is None else self.refusal.code,
             latency_us=self._latency_us(),
-            input=given,
-            output=answered,
+            input=kept.input,
+            output=kept.output,
+            subject_commitment=kept.subject,
+            reduced=kept.reduced,
+            payload=kept.payload,
             subject=clip(self.call.model) if served is None else None,
             violations=() if self.refusal is None else tuple(map(label, self.refusal.violations)),
             flags=tuple(map(label, findings.flagged)),

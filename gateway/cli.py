@@ -15,6 +15,7 @@ from gateway.serve import serve
 from gateway.settings import Settings, Transport, WitnessAddress
 from registry.console import (
     DATA_DIR,
+    PAYLOAD_KEY_VARIABLE,
     Commands,
     data_dir_option,
     local_author,
@@ -77,6 +78,12 @@ def main() -> None:
     show_default=True,
     type=click.IntRange(0),
     help="Bytes of input and output that a record keeps; more is committed to alone.",
+)
+@click.option(
+    "--payload-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar=PAYLOAD_KEY_VARIABLE,
+    help="File of the key that payloads of persons are sealed with; in the data directory if none.",
 )
 @click.option(
     "--queue-limit",

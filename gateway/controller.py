@@ -17,6 +17,7 @@ from registry.audit.origins import open_log
 from registry.audit.publisher import Publisher
 from registry.errors import RegistryError
 from registry.records import SignedCheckpoint
+from registry.removal import Remover
 from registry.store import Store, open_store
 from registry.times import now
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.witness import Witness
 
 _BACKOFF_S = 1.0
+_REMOVAL_S = 0.02  # integration can wait this long
 # Workers answer callers; the controller can wait.
 _NICENESS = 10
 
@@ -44,6 +46,7 @@ class Controller:
         self._publisher = Publisher(
             store, keys, settings.checkpoint_path, on_published=self._tell_witnesses
         )
+        self._remover = Remover(store)
         self._publish_again = 0.0
         self._witnesses = _open_witnesses(settings, store, self._publisher)
         self._publish()  # what a kill may have left signed and unseen
@@ -71,6 +74,7 @@ class Controller:
             return _BACKOFF_S
         for segment in result.damaged:
             logger.critical("journal_damaged", segment=segment)
+        self._remove()
         return max(0.0, self._poll_s - (time.monotonic() - started))
 
     def _publish(self, *, at_once: bool = False) -> None:
@@ -85,6 +89,12 @@ class Controller:
             logger.critical("checkpoint_failed", error=type(error).__name__, detail=str(error))
             self._publish_again = time.monotonic() + _BACKOFF_S
 
+    def _remove(self) -> None:
+        try:
+            self._remover.run(_REMOVAL_S)
+        except RegistryError as error:
+            logger.error("removal_failed", error=type(error).__name__, detail=str(error))
+
     def _tell_witnesses(self, signed: SignedCheckpoint) -> None:
         for witness in self._witnesses:
             witness.offer(signed)
@@ -92,7 +102,7 @@ class Controller:
 
 def run_controller(settings: Settings, stop: threading.Event) -> None:
     """Work for a data directory until told to stop."""
-    store = open_store(settings.data_dir)
+    store = open_store(settings.data_dir, settings.payload_key)
     try:
         controller = Controller(settings, store)
         logger.info("controller_ready")
@@ -109,6 +119,13 @@ def _open_witnesses(settings: Settings, store: Store, publisher: Publisher) -> "
         settings.witnesses, store, publisher
     )
     return witnesses
+
+
+def _remove(remover: Remover) -> None:
+    try:
+        remover.run(_REMOVAL_S)
+    except RegistryError as error:
+        logger.error("removal_failed", error=type(error).__name__, detail=str(error))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@
     ├── ModelUnloaded       the model is out of service
     ├── NotLoaded           a worker cannot load what is to be served
     ├── NotFollowed         not every worker obeys a change yet
+    ├── NotErased           the journal still holds what is to be erased
     ├── MethodNotAllowed    the route exists, not for this method
     ├── BodyTooLarge        more bytes than the limit
     ├── BodyTimeout         the body did not arrive in time
@@ -88,6 +89,17 @@ class NotFollowed(GatewayError):
         super().__init__(
             f"The change is stored, but {late} of the workers did not follow within"
             f" {deadline_s:g} s; ask again to wait for them."
+        )
+
+
+class NotErased(GatewayError):
+    slug = "not-erased"
+
+    def __init__(self, deadline_s: float) -> None:
+        self.deadline_s = deadline_s
+        super().__init__(
+            "Nothing was erased: the journal still holds records from before, which were not"
+            f" integrated within {deadline_s:g} s; ask again."
         )
 
 

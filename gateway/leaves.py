@@ -12,17 +12,20 @@ from registry.records import AuditRecord, Kind, Lane, Outcome
 from registry.session import runtime_id
 
 _MOST_FORMS = 1024
-# Numbers and texts that nothing else in a record can be: no name, key or address holds an `@`.
+# Lane, principal, source, whether there is no request id and no subject, why no payload is kept.
+_Key = tuple[Lane, str, str | None, bool, bool, str | None]
+# What nothing else in a record can be: a quote within a text has a backslash before it.
 _MARKS = {
-    b'"@id"': b'"%b"',
-    b'"@time"': b'"%d"',
-    b'"@request_id"': b"%b",
-    b"1000000001": b"%d",
-    b"1000000002": b"%d",
-    b"1000000003": b"%d",
-    b"1000000004": b"%d",
-    b'"@input"': b'"%b"',
-    b'"@output"': b'"%b"',
+    b'"id":"@"': b'"id":"%b"',
+    b'"time":"@"': b'"time":"%d"',
+    b'"request_id":"@"': b'"request_id":%b',
+    b'"rows":0': b'"rows":%d',
+    b'"batch":0': b'"batch":%d',
+    b'"batch_row":0': b'"batch_row":%d',
+    b'"latency_us":0': b'"latency_us":%d',
+    b'"input":"@"': b'"input":"%b"',
+    b'"output":"@"': b'"output":"%b"',
+    b'"subject_commitment":"@"': b'"subject_commitment":"%b"',
 }
 
 
@@ -38,26 +41,38 @@ class Blanks(Struct, frozen=True, gc=False):
     latency_us: int
     input: str
     output: str
+    subject: str | None = None  # the commitment
+    payload: str | None = None
 
 
 class AnswerLeaves:
     """The forms of one version, made as callers appear."""
 
-    def __init__(self, *, model: str, version: int, digest: str, manifest: str) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        version: int,
+        digest: str,
+        manifest: str,
+        reduced: tuple[str, ...] = (),
+    ) -> None:
         self._model, self._version = model, version
         self._digest, self._manifest = digest, manifest
-        self._forms: dict[tuple[Lane, str, str | None, bool], bytes] = {}
+        self._reduced = reduced
+        self._forms: dict[_Key, bytes] = {}
 
     def write(self, lane: Lane, principal: str, source: str | None, blanks: Blanks) -> bytes:
         """Return the leaf of an answer that broke no rule."""
-        request_id = blanks.request_id
-        key = (lane, principal, source, request_id is None)
+        request_id, subject = blanks.request_id, blanks.subject
+        key = (lane, principal, source, request_id is None, subject is None, blanks.payload)
         form = self._forms.get(key)
         if form is None:
             if len(self._forms) >= _MOST_FORMS:
                 self._forms.clear()
-            form = self._forms[key] = self._form(*key)
+            form = self._forms[key] = self._form(key)
         named = () if request_id is None else (encode(request_id),)
+        person = () if subject is None else (subject.encode(),)
         return form % (
             blanks.id.encode(),
             blanks.time_ns,
@@ -68,29 +83,34 @@ class AnswerLeaves:
             blanks.latency_us,
             blanks.input.encode(),
             blanks.output.encode(),
+            *person,
         )
 
-    def _form(self, lane: Lane, principal: str, source: str | None, is_unnamed: bool) -> bytes:
+    def _form(self, key: _Key) -> bytes:
+        lane, principal, source, is_unnamed, is_of_nobody, payload = key
         record = AuditRecord(
-            id="@id",
+            id="@",
             kind=Kind.INFERENCE,
-            time="@time",
+            time="@",
             outcome=Outcome.ANSWERED,
             principal=principal,
             source=source,
-            request_id=None if is_unnamed else "@request_id",
+            request_id=None if is_unnamed else "@",
             model=self._model,
             version=self._version,
             digest=self._digest,
             manifest=self._manifest,
             runtime=runtime_id(),
             lane=lane,
-            rows=1000000001,
-            batch=1000000002,
-            batch_row=1000000003,
-            latency_us=1000000004,
-            input="@input",
-            output="@output",
+            rows=0,
+            batch=0,
+            batch_row=0,
+            latency_us=0,
+            input="@",
+            output="@",
+            subject_commitment=None if is_of_nobody else "@",
+            reduced=self._reduced,
+            payload=payload,
         )
         form = encode_record(record).replace(b"%", b"%%")
         for mark, blank in _MARKS.items():

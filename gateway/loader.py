@@ -7,9 +7,11 @@ import asyncio
 import os
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.contract import compile_contract
 from gateway.errors import GatewayError
+from gateway.keeping import resolve_policy
 from gateway.leaves import AnswerLeaves
 from gateway.logs import LogSettings, apply_log_settings, logger
 from gateway.protocol.reader import RequestReader
@@ -17,9 +19,10 @@ from gateway.roster import Roster, ServedModel, ServedVersion
 from gateway.runtime import Runner, Watchdog
 from gateway.security import Keyring
 from gateway.tracing import trace_models
-from registry import service
+from registry import privacy, service
 from registry.errors import RegistryError, StoreUnavailable
 from registry.lifecycle import champions
+from registry.payload_policy import PayloadPolicy
 from registry.records import CHAMPION, SettingName, Version, WorkerStatus
 from registry.registry import Registry
 
@@ -99,6 +102,7 @@ class Loader:
             out_of_service = service.unloaded(view)
             logging = service.values(view, SettingName.LOGGING).get(None, "{}")
             traces = service.values(view, SettingName.TRACE)
+            policies = privacy.effective_policies(view)
             wanted = {
                 model: wanted_versions(
                     view.versions(model),
@@ -110,7 +114,13 @@ class Loader:
             }
         failures: dict[str, str] = {}
         models = {
-            model: self._build_model(present.models.get(model), versions, champion, failures)
+            model: self._build_model(
+                present.models.get(model),
+                versions,
+                champion,
+                policies.get(model, PayloadPolicy()),
+                failures,
+            )
             for model, (versions, champion) in wanted.items()
             if versions
         }
@@ -129,13 +139,15 @@ class Loader:
         present: ServedModel | None,
         wanted: list[Version],
         champion: int | None,
+        policy: PayloadPolicy,
         failures: dict[str, str],
     ) -> ServedModel:
         versions: dict[int, ServedVersion] = {}
         for version in wanted:
             loaded = present.versions.get(version.number) if present else None
             try:
-                versions[version.number] = loaded or self._load_version(version)
+                served = loaded or self._load_version(version)
+                versions[version.number] = self._keep_by(policy, served)
             except (RegistryError, GatewayError) as error:
                 failures[f"{version.model}/{version.number}"] = str(error)
                 logger.error(
@@ -145,10 +157,18 @@ class Loader:
                     error=error.slug,
                     detail=str(error),
                 )
-        served = versions.get(champion) if champion is not None else None
-        if served is None and champion is not None and present is not None:
-            served = present.champion
-        return ServedModel(champion=served, versions=versions)
+        first = versions.get(champion) if champion is not None else None
+        if first is None and champion is not None and present is not None:
+            first = present.champion
+        return ServedModel(champion=first, versions=versions)
+
+    def _keep_by(self, policy: PayloadPolicy, served: ServedVersion) -> ServedVersion:
+        """Return a version that keeps of its payloads what a policy says."""
+        keeping = resolve_policy(policy, served.signature, self._registry.store.vault)
+        if keeping == served.keeping:
+            return served
+        reduced = () if keeping is None else keeping.reduced
+        return replace(served, keeping=keeping, leaves=_leaves(served, reduced))
 
     def _load_version(self, version: Version) -> ServedVersion:
         manifest = self._registry.manifest(version)
@@ -176,6 +196,16 @@ class Loader:
             ),
             runner=runner,
         )
+
+
+def _leaves(served: ServedVersion, reduced: tuple[str, ...]) -> AnswerLeaves:
+    return AnswerLeaves(
+        model=served.model,
+        version=served.number,
+        digest=served.artifact,
+        manifest=served.manifest,
+        reduced=reduced,
+    )
 
 
 def wanted_versions(

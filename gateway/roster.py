@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from gateway.contract import Checker
 from gateway.errors import ModelUnloaded, NotServed
+from gateway.keeping import Keeping
 from gateway.leaves import AnswerLeaves
 from gateway.logs import LogSettings
 from gateway.protocol.reader import RequestReader
@@ -19,7 +20,10 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class ServedVersion(Struct, frozen=True, kw_only=True):
-    """One loaded and warmed version with all that a request to it needs."""
+    """One loaded and warmed version with all that a request to it needs.
+
+    `keeping` is None where its payloads are kept as they are.
+    """
 
     model: str
     number: int
@@ -30,6 +34,7 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     checker: Checker
     leaves: AnswerLeaves
     runner: Runner
+    keeping: Keeping | None = None
 
 
 class ServedModel(Struct, frozen=True, kw_only=True):

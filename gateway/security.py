@@ -24,7 +24,7 @@ class Role(StrEnum):
     DEPLOYER = "deployer"  # promote, roll back, load, unload
     APPROVER = "approver"  # approve or reject promotions that others asked for
     AUDITOR = "auditor"  # query, export and replay audit records
-    ADMIN = "admin"  # make and revoke keys, change what is logged and traced
+    ADMIN = "admin"  # make and revoke keys, change what is logged, traced and kept, erase
 
 
 class Keyring:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from gateway.logs import logger
 from gateway.metrics import Slots
@@ -119,7 +120,7 @@ def serve(settings: Settings) -> None:
     store = open_store(settings.data_dir)
     settings.journal_dir.mkdir(mode=0o700, exist_ok=True)
     sync_folder(settings.data_dir)  # a journal whose folder is gone would be gone with it
-    with _sole_server(settings):
+    with sole_server(settings.data_dir):
         store.clear_workers()
         Slots(settings.metrics_dir).clear()
         _open_log(settings, store)
@@ -151,13 +152,16 @@ def _check_spans() -> None:
 
 
 @contextmanager
-def _sole_server(settings: Settings) -> Iterator[None]:
-    """Hold the data directory's lock, which the kernel frees however this process ends."""
-    with (settings.data_dir / "serve.lock").open("w") as lock:
+def sole_server(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory's lock, which the kernel frees however this process ends.
+
+    Raises Conflict where another process holds it.
+    """
+    with (data_dir / "serve.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Conflict(f"{settings.data_dir} is served by another process.") from None
+            raise Conflict(f"{data_dir} is served by another process.") from None
         yield
 
 

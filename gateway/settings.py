@@ -26,8 +26,10 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `body_limit` bounds one inference request, `upload_limit` one published file. `in_flight_limit`
     is how many inference requests one worker holds before it answers that it is overloaded.
-    `queue_limit_s` is how long a run may be made to wait, unless it takes longer itself. Input and
-    output of more than `payload_limit` together are committed to in the record, and not kept.
+    `queue_limit_s` is how long a run may be made to wait for a thread, unless it takes longer
+    itself. Input and output of more than `payload_limit` together are committed to in the record,
+    and not kept. `payload_key` is the file of the key that payloads of persons are sealed with; it
+    is under the data directory where it is None.
 
     `run_deadline_s` ends a run of a model, `header_deadline_s` and `body_deadline_s` a request
     whose head or body does not arrive, `idle_deadline_s` a connection on which nothing is asked.
@@ -44,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_limit: int = 16 << 20
     upload_limit: int = 512 << 20
     payload_limit: int = 32 << 20
+    payload_key: Path | None = None
     in_flight_limit: int = 256
     queue_limit_s: float = 0.01
     run_deadline_s: float = 10.0

@@ -46,7 +46,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
     The worker goes on from the counts of the one that had its slot before.
     """
     name = f"worker-{uuid4().hex[:8]}"
-    store = open_store(settings.data_dir)
+    store = open_store(settings.data_dir, settings.payload_key)
     registry = Registry(store, Artifacts(settings.artifacts_dir))
     watchdog = Watchdog(settings.run_deadline_s)
     long_runs = LongRuns(threads=_RUN_THREADS, longest_wait_s=settings.queue_limit_s)

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.artifacts import Artifacts
+from registry.audit.reads import read_record
 from registry.errors import RegistryError
 from registry.registry import Author, Registry
 from registry.store import open_store
@@ -23,6 +24,9 @@ from registry.store import open_store
 DATA_DIR = Path("data")
 # Wide enough that nothing is cut where another program reads.
 _PIPE_WIDTH = 10_000
+
+# Names the file of the key that payloads of persons are sealed with, if it is kept elsewhere.
+PAYLOAD_KEY_VARIABLE = "GATEWAY_PAYLOAD_KEY"
 
 data_dir_option = click.option(
     "--data-dir",
@@ -55,7 +59,9 @@ def open_registry(data_dir: Path, *, create: bool = False) -> Registry:
     """Open the registry of a data directory; a mistyped one is made only where `create` says so."""
     if not create and not data_dir.is_dir():
         raise click.ClickException(f"There is no data directory {str(data_dir)!r}.")
-    return Registry(open_store(data_dir), Artifacts(data_dir / "artifacts"))
+    payload_key = os.environ.get(PAYLOAD_KEY_VARIABLE)
+    store = open_store(data_dir, Path(payload_key) if payload_key else None)
+    return Registry(store, Artifacts(data_dir / "artifacts"))
 
 
 def local_author() -> Author:
@@ -69,6 +75,13 @@ def local_author() -> Author:
     except KeyError:  # a container's user often has a number alone
         name = str(user_id)
     return Author(principal=f"local:{name}")
+
+
+def record_read(registry: Registry, command: str, subject: str, rows: int | None) -> None:
+    """Record that the local user read audit data, before any of it is shown."""
+    record = read_record(command, subject, rows=rows, principal=local_author().principal)
+    with registry.store.write() as tx:
+        tx.append(record)
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> None:

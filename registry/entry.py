@@ -22,12 +22,14 @@ _COMMITMENT_PREFIX = b"\x02"  # apart from 0x00 and 0x01, which RFC 6962 uses fo
 class Payload(Struct, frozen=True, array_like=True):
     """Input and output of one inference in canonical bytes, and the salt of their commitments.
 
-    `output` is empty where no answer was computed. Both are None where they were too large to keep.
+    `output` is empty where no answer was computed. Both are None where they are not kept. `subject`
+    is the person that the request named, until the payload is sealed for them.
     """
 
     salt: bytes
     input: bytes | None
     output: bytes | None
+    subject: str | None = None
 
 
 class Entry(Struct, frozen=True, array_like=True):

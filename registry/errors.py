@@ -2,6 +2,7 @@
 
     RegistryError
     ├── NotFound             the thing named does not exist
+    ├── Gone                 what was kept is kept no longer
     ├── Conflict             the request contradicts what is stored
     ├── Rejected             a file or description may not become a version
     ├── Damaged              stored bytes are not the bytes that were stored
@@ -63,6 +64,11 @@ class PayloadNotFound(NotFound):
         super().__init__(f"Record {clip(record_id)!r} has no payload.")
 
 
+class SubjectNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("Nothing is kept of this person.")
+
+
 class TileNotFound(NotFound):
     def __init__(self, path: str) -> None:
         self.path = path
@@ -73,6 +79,30 @@ class ArtifactNotFound(NotFound):
     def __init__(self, digest: str) -> None:
         self.digest = digest
         super().__init__(f"No artifact {digest} is stored.")
+
+
+class Gone(RegistryError):
+    """What was kept is kept no longer, and cannot be had again."""
+
+    slug = "gone"
+
+
+class PayloadErased(Gone):
+    slug = "payload-erased"
+
+    def __init__(self, record_id: str) -> None:
+        self.record_id = record_id
+        super().__init__(f"The payload of record {clip(record_id)!r} was erased with its person.")
+
+
+class PayloadExpired(Gone):
+    slug = "payload-expired"
+
+    def __init__(self, record_id: str) -> None:
+        self.record_id = record_id
+        super().__init__(
+            f"The payload of record {clip(record_id)!r} was kept for as long as it had to be."
+        )
 
 
 class NotPublished(RegistryError):
@@ -140,6 +170,15 @@ class NothingToRollBackTo(Conflict):
         )
 
 
+class UnderHold(Conflict):
+    slug = "under-hold"
+
+    def __init__(self, models: list[str]) -> None:
+        self.models = models
+        names = ", ".join(repr(clip(model)) for model in models)
+        super().__init__(f"Nothing of {names} may go while it is under legal hold.")
+
+
 class Rejected(RegistryError):
     """A file or description may not become a version; `check` names the check that failed."""
 
@@ -172,6 +211,11 @@ class ArtifactDamaged(Damaged):
         super().__init__(f"Artifact {digest} reads as {found}; restore it from a copy.")
 
 
+class PayloadDamaged(Damaged):
+    def __init__(self) -> None:
+        super().__init__("A sealed payload, or the key of its person, is not what was stored.")
+
+
 class StoreUnavailable(RegistryError):
     """The store or the disk cannot answer now; nothing was changed, try again."""
 
@@ -190,6 +234,13 @@ class JournalUnavailable(StoreUnavailable):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.args = (f"The journal takes no records now: {reason}.",)
+
+
+class PayloadKeyMissing(StoreUnavailable):
+    slug = "payload-key-missing"
+
+    def __init__(self) -> None:
+        super().__init__("the key that its sealed payloads need is missing, or is another")
 
 
 class JournalBroken(RegistryError):

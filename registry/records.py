@@ -287,6 +287,9 @@ class SettingName(StrEnum):
     UNLOADED = "unloaded"  # the model is out of service, whatever its aliases name
     LOGGING = "logging"
     TRACE = "trace"
+    PAYLOAD_POLICY = "payload-policy"  # what of the payloads of a model is kept
+    RETENTION = "retention"  # how long payloads and records of a model are kept
+    HOLD = "hold"  # nothing of the model may go, for the reason that is the value
 
 
 class Setting(Struct, frozen=True, kw_only=True):
@@ -303,6 +306,8 @@ class Kind(StrEnum):
     INFERENCE = "inference"
     ADMIN = "admin"
     DAMAGE = "damage"  # durable records could not be read back
+    ERASURE = "erasure"  # what was kept of one person is gone
+    REMOVAL = "removal"  # what was kept for as long as it had to be is gone
     ORIGIN = "origin"  # the log goes on under another name, since what it had signed is lost
     ROTATION = "rotation"  # the log is signed by another key from here on
     READ = "read"  # somebody read audit data
@@ -329,8 +334,12 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     instead of payloads: nothing here needs to be erased. `id` is a UUIDv7, `time` nanoseconds since
     1970 in UTC as a string, `trace` the id of the caller's own trace, `latency_us` the microseconds
     from the body's arrival to the record, `batch` the rows that ran together and `batch_row` where
-    this request's began, `input` and `output` the commitments of `registry.entry`. `violations`,
-    `flags` and `observed` name rule, input and row, as in `range distance[3]`. `vkeys` are the
+    this request's began, `input` and `output` the commitments of `registry.entry`, and
+    `subject_commitment` that of the person whom the request named. `reduced` names what was treated
+    before it was committed to, as in `age:bucket`, and `payload` says why none is kept: `digest`,
+    `unsampled`, `too-large` or `off`. `violations`, `flags` and `observed` name rule, input and
+    row, as in `range distance[3]`. What an erasure or a removal took away is `count` things, of the
+    records with indexes from `first` to `last`, the newest of the time `newest`. `vkeys` are the
     verifier keys of the log before and from this record on.
     """
 
@@ -355,6 +364,9 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     latency_us: int | None = None
     input: str | None = None
     output: str | None = None
+    subject_commitment: str | None = None
+    reduced: tuple[str, ...] = ()
+    payload: str | None = None
     violations: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     observed: tuple[str, ...] = ()
@@ -363,6 +375,10 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     previous: int | None = None
     subject: str | None = None
     reason: str | None = None
+    count: int | None = None
+    first: int | None = None
+    last: int | None = None
+    newest: str | None = None
     vkeys: tuple[str, ...] = ()
 
 

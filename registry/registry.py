@@ -278,6 +278,7 @@ class Registry:
         author: Author,
         at: datetime,
         *,
+        kind: Kind = Kind.ADMIN,
         version: Version | None = None,
         model: str | None = None,
         **details: Any,
@@ -286,7 +287,7 @@ class Registry:
         time_ns = to_us(at) * 1000
         record = AuditRecord(
             id=new_record_id(time_ns),
-            kind=Kind.ADMIN,
+            kind=kind,
             time=str(time_ns),
             outcome=Outcome.DONE,
             action=action,

@@ -27,7 +27,9 @@ from registry.records import (
     VersionState,
     WorkerStatus,
 )
+from registry.stores.payloads import Aged, Subject
 from registry.stores.sqlite import SqliteStore
+from registry.vault import FILE_NAME, Vault
 
 
 class Reader(Protocol):
@@ -76,7 +78,21 @@ class Reader(Protocol):
         ...
 
     def payload(self, record_id: str) -> Payload | None:
-        """Return the payload of one integrated record, or None."""
+        """Return the payload of one integrated record, unsealed, or None if none was ever kept.
+
+        Raises PayloadErased, PayloadExpired, and PayloadKeyMissing for what cannot be unsealed.
+        """
+        ...
+
+    def streams(self, model: str) -> list[int]:
+        """Return the numbers of the streams that the inferences of a model are in."""
+        ...
+
+    def aged(self, stream: int, *, after: bytes, before: datetime, limit: int) -> list[Aged]:
+        """Return the oldest records of a stream that are of a time before `before`.
+
+        In the order of their ids, those above `after`, at most `limit`.
+        """
         ...
 
     def tallies(
@@ -168,9 +184,32 @@ class Transaction(Reader, Protocol):
         """Let the log have another name or key from now on."""
         ...
 
+    def find_subject(self, subject: str) -> Subject | None:
+        """Find what is kept of a person, or None. Raises PayloadKeyMissing."""
+        ...
+
+    def erase(self, subject: Subject) -> int:
+        """Destroy the key and the payloads of a person, and return how many payloads."""
+        ...
+
+    def expire(self, indexes: Sequence[int]) -> None:
+        """Destroy payloads, and the keys of persons of whom nothing else is kept."""
+        ...
+
+    def remove(self, indexes: Sequence[int]) -> None:
+        """Remove records and their payloads; their places in the tree stay."""
+        ...
+
 
 class Store(Reader, Protocol):
-    """All that must outlive a process. Any thread may use it."""
+    """All that must outlive a process. Any thread may use it.
+
+    What is destroyed is overwritten with zeros where it stood, and gone from the whole disk's view
+    of the store once `scrub` has said so. `vault` has the key that payloads of persons are sealed
+    with.
+    """
+
+    vault: Vault
 
     def write(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that sees, and keeps, the state that no other writer can change."""
@@ -184,8 +223,13 @@ class Store(Reader, Protocol):
         """Append the entries of a segment's bytes from `start` to `end`, exactly once.
 
         The tree grows in the same transaction.
-        Raises Conflict where the segment was not integrated up to `start` before.
+        Raises Conflict where the segment was not integrated up to `start` before, and
+        PayloadKeyMissing where a payload has to be sealed and cannot be.
         """
+        ...
+
+    def scrub(self) -> bool:
+        """Leave no older state of the store in any file, and say whether that could be done now."""
         ...
 
     def forget_segment(self, segment: str) -> None:
@@ -207,13 +251,15 @@ class Store(Reader, Protocol):
     def close(self) -> None: ...
 
 
-def open_store(data_dir: Path) -> Store:
+def open_store(data_dir: Path, payload_key: Path | None = None) -> Store:
     """Open the store under a data directory, making both where there is none.
 
-    Raises StoreIncompatible for a database or library that must not be used.
+    The key that seals payloads of persons is in the file `payload_key`, else under the directory
+    too; it is made when it is first needed. Raises StoreIncompatible for a database or library
+    that must not be used.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return SqliteStore(data_dir / "store.sqlite3")
+        return SqliteStore(data_dir / "store.sqlite3", Vault(payload_key or data_dir / FILE_NAME))
     except OSError as error:
         raise StoreUnavailable("its folder cannot be used") from error

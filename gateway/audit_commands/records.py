@@ -5,26 +5,27 @@ from typing import Any
 
 import click
 
+from gateway.audit_commands.filters import as_query, filter_options, until_option
 from registry.audit.query import AuditTrail
-from registry.console import data_dir_option, open_registry, print_table
-from registry.records import AuditRecord, Kind, Outcome, RecordFilter
+from registry.console import data_dir_option, open_registry, print_table, record_read
+from registry.records import AuditRecord, RecordFilter
 from registry.times import from_us
 
 
 @click.command("records")
 @data_dir_option
-@click.option("--model")
-@click.option("--version", type=int)
-@click.option("--kind", type=click.Choice([one.value for one in Kind]))
-@click.option("--outcome", type=click.Choice([one.value for one in Outcome]))
-@click.option("--principal")
+@filter_options
+@until_option
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 def list_records(data_dir: Path, limit: int, **wanted: Any) -> None:
     """Show the newest records that fit."""
-    trail = AuditTrail(open_registry(data_dir).store, data_dir / "journal")
+    registry = open_registry(data_dir)
+    trail = AuditTrail(registry.store, data_dir / "journal")
+    records = trail.find(RecordFilter(**wanted), limit=limit).records
+    record_read(registry, "gateway audit records", as_query(**wanted, limit=limit), len(records))
     print_table(
         ("time", "kind", "outcome", "model", "lane", "principal", "what", "id"),
-        (_row(found.record) for found in trail.find(RecordFilter(**wanted), limit=limit).records),
+        (_row(found.record) for found in records),
     )
 
 

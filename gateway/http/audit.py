@@ -1,27 +1,26 @@
 """Audit routes: find records, read one, read its payload."""
 
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Raw, Struct
 
 from gateway.http.access import open_to
+from gateway.http.filters import FILTERS, Wanted
+from gateway.http.reads import tell_rows
 from gateway.protocol.response import JsonTensor, json_tensor
 from gateway.security import Role
 from registry.audit.query import AuditTrail, Found
 from registry.entry import Payload, commit
-from registry.records import AuditRecord, Kind, Outcome, RecordFilter
+from registry.records import AuditRecord
 from registry.tensors import decode_tensors
-from registry.times import as_utc
 
 _AUDITORS = open_to(Role.AUDITOR)
 
 RecordId = Annotated[str, PathParameter(description="Id of a record.")]
-Text = Annotated[str | None, QueryParameter()]
 
 
 class RecordView(Struct, kw_only=True):
@@ -51,34 +50,17 @@ class PayloadView(Struct, kw_only=True):
     outputs: list[JsonTensor]
 
 
-@get("/audit/records", opt=_AUDITORS, sync_to_thread=True)
-def find_records(  # noqa: PLR0917 - the framework passes them by name
+@get("/audit/records", opt=_AUDITORS, dependencies=FILTERS, sync_to_thread=True)
+def find_records(
+    request: Request[Any, Any, Any],
     trail: NamedDependency[AuditTrail],
-    model: Text = None,
-    version: Annotated[int | None, QueryParameter()] = None,
-    lane: Text = None,
-    kind: Annotated[Kind | None, QueryParameter()] = None,
-    principal: Text = None,
-    outcome: Annotated[Outcome | None, QueryParameter()] = None,
-    request_id: Text = None,
-    since: Annotated[datetime | None, QueryParameter(name="from")] = None,
-    until: Annotated[datetime | None, QueryParameter(name="to")] = None,
+    wanted: Wanted,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
-    cursor: Text = None,
+    cursor: Annotated[str | None, QueryParameter()] = None,
 ) -> RecordPage:
     """Find records, newest first: from `from` on and before `to`."""
-    wanted = RecordFilter(
-        model=model,
-        version=version,
-        lane=lane,
-        kind=kind,
-        principal=principal,
-        outcome=outcome,
-        request_id=request_id,
-        since=None if since is None else as_utc(since),
-        until=None if until is None else as_utc(until),
-    )
     page = trail.find(wanted, limit=limit, cursor=cursor)
+    tell_rows(request, len(page.records))
     return RecordPage(records=[_view(found) for found in page.records], cursor=page.cursor)
 
 

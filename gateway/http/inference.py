@@ -8,7 +8,7 @@ from litestar.types import HTTPScope, Receive, Send
 from gateway.cases import Answer, Denial
 from gateway.errors import BodyCutOff, BodyTimeout, BodyTooLarge, MethodNotAllowed
 from gateway.http.head import Head, read_head, reply_of
-from gateway.http.problems import Reply
+from gateway.http.problems import send_reply
 from gateway.pipeline import Pipeline
 
 
@@ -29,9 +29,9 @@ class InferenceEndpoint:
         try:
             result = await self._infer(scope, receive, head)
         except Exception as error:  # noqa: BLE001 - the top of a request: answered and logged
-            await _send(send, reply_of(error, head))
+            await send_reply(send, reply_of(error, head))
         else:
-            await _send(send, reply_of(result, head))
+            await send_reply(send, reply_of(result, head))
 
     async def _infer(self, scope: HTTPScope, receive: Receive, head: Head) -> Answer | Denial:
         if scope["method"] != "POST":
@@ -59,10 +59,3 @@ class InferenceEndpoint:
                         return parts[0] if len(parts) == 1 else b"".join(parts)
         except TimeoutError:
             raise BodyTimeout(self._body_deadline_s) from None
-
-
-async def _send(send: Send, reply: Reply) -> None:
-    headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
-    headers.append((b"content-length", str(len(reply.body)).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body, "more_body": False})

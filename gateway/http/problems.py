@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.types import Send
 from msgspec import Struct
 
 from gateway.errors import GatewayError, MethodNotAllowed, Unforeseen
@@ -38,6 +39,10 @@ STATUSES: dict[str, int] = {
     "nothing-to-roll-back-to": 409,
     "version-in-use": 409,
     "version-retired": 409,
+    "under-hold": 409,
+    "gone": 410,
+    "payload-erased": 410,
+    "payload-expired": 410,
     "body-too-large": 413,
     "unsupported-encoding": 415,
     "unsupported-media-type": 415,
@@ -52,9 +57,11 @@ STATUSES: dict[str, int] = {
     "journal-unavailable": 503,
     "log-key-missing": 503,
     "model-timeout": 503,
+    "not-erased": 503,
     "not-followed": 503,
     "not-loaded": 503,
     "overloaded": 503,
+    "payload-key-missing": 503,
     "store-incompatible": 503,
     "store-unavailable": 503,
     "too-late": 503,
@@ -68,6 +75,7 @@ _TITLES = {
     405: "Method not allowed",
     408: "Request timeout",
     409: "Conflict",
+    410: "Gone",
     413: "Content too large",
     415: "Unsupported media type",
     422: "Unprocessable content",
@@ -136,6 +144,14 @@ def reply_to(
     if record_id is not None:
         headers["x-record-id"] = record_id
     return Reply(status, headers, msgspec.json.encode(problem))
+
+
+async def send_reply(send: Send, reply: Reply) -> None:
+    """Send a reply where no framework does."""
+    headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
+    headers.append((b"content-length", str(len(reply.body)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
 def content_type(path: str) -> str:

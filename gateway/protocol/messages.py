@@ -33,7 +33,8 @@ class InferRequest(Struct, frozen=True, kw_only=True, gc=False):
     shape given; elements of BYTES are `str`. `outputs` holds what to answer with, in the order
     asked for; every output where none was named. `rows` is the first dimension of the first input,
     1 where it has none. `priority` is 1 for what goes first, higher for what can wait, and 0 for
-    what comes between as the server likes. `timeout_us` is how long an answer is of use.
+    what comes between as the server likes. `timeout_us` is how long an answer is of use. `subject`
+    names the person that the request is about.
     """
 
     id: str | None
@@ -43,6 +44,7 @@ class InferRequest(Struct, frozen=True, kw_only=True, gc=False):
     rows: int
     priority: int = 0
     timeout_us: int | None = None
+    subject: str | None = None
 
 
 class Encoded(Struct, frozen=True):

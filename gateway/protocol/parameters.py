@@ -11,6 +11,8 @@ from gateway.protocol.refusal import Refusal, refuse
 from registry.datatypes import Datatype
 from registry.records import Signature
 
+LONGEST_SUBJECT = 256  # characters
+
 _INT64_MIN, _INT64_MAX, _UINT64_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
 _SCALARS = frozenset({str, bool, int, float})
 _RESERVED = ("sequence_", "triton_", "headers")
@@ -23,6 +25,7 @@ class Wishes(Struct, frozen=True):
     priority: int = 0
     timeout_us: int | None = None
     is_binary: bool = False
+    subject: str | None = None
 
 
 NO_WISHES = Wishes({})
@@ -39,9 +42,12 @@ def read_wishes(declared: Any) -> Wishes | Refusal:
     priority = declared.get("priority", 0)
     timeout_us = declared.get("timeout", 0)
     is_binary = declared.get("binary_data_output", False)
+    subject = declared.get("subject")
     if not (_is_count(priority) and _is_count(timeout_us) and type(is_binary) is bool):
         return refuse("bad-parameters")
-    return Wishes(declared, priority, timeout_us or None, is_binary)
+    if subject is not None and not _is_subject(subject):
+        return refuse("bad-parameters")
+    return Wishes(declared, priority, timeout_us or None, is_binary, subject)
 
 
 class OutputChoice:
@@ -113,6 +119,10 @@ def _are_parameters(value: Any) -> bool:
         if kind is int and not _INT64_MIN <= parameter <= _UINT64_MAX:
             return False
     return True
+
+
+def _is_subject(value: Any) -> bool:
+    return type(value) is str and 0 < len(value) <= LONGEST_SUBJECT
 
 
 def _is_count(value: Any) -> bool:

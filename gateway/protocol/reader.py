@@ -108,6 +108,7 @@ class RequestReader:
             rows=1 if self._first is None else _rows(tensors[self._first]),
             priority=wishes.priority,
             timeout_us=wishes.timeout_us,
+            subject=wishes.subject,
         )
 
     def _take_all(

@@ -26,7 +26,8 @@ SENTENCES = {
     "bad-id": "The request's `id` must be a text of at most 256 characters.",
     "bad-parameters": (
         "The request's `parameters` must be an object of texts, booleans and numbers of 64 bits,"
-        " `priority` and `timeout` whole numbers from 0, `binary_data_output` true or false."
+        " `priority` and `timeout` whole numbers from 0, `binary_data_output` true or false,"
+        " `subject` a text of 1 to 256 characters."
     ),
     "bad-outputs": (
         "The request's `outputs` must be an array of objects whose `name` is an output of the"

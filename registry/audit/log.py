@@ -68,6 +68,21 @@ def integrate(
     return Integrated(records=records, done=tuple(done), damaged=tuple(damaged))
 
 
+def segments_with_records(journal_dir: Path) -> frozenset[str]:
+    """Name the segments that hold records now, integrated or not."""
+    names: set[str] = set()
+    for path in list_segments(journal_dir):
+        with suppress(FileNotFoundError):  # one that is done goes meanwhile
+            if next(read_groups(path), None) is not None:
+                names.add(path.name)
+    return frozenset(names)
+
+
+def damaged_segments(journal_dir: Path) -> tuple[str, ...]:
+    """Name the copies that are kept of segments with bytes that could not be read."""
+    return tuple(sorted(path.name for path in journal_dir.glob(f"*{DAMAGED_SUFFIX}")))
+
+
 def drop_segments(store: Store, journal_dir: Path, segments: Collection[str]) -> None:
     """Remove segments that are done, and forget them once no power failure can bring them back.
 

@@ -1,10 +1,13 @@
 """Records in SQLite: how they are added, and how the newest of any filter are found.
 
-What filters choose by, but for time and request id, is the record's stream: there are as many as
-there are different combinations, and each is a range of an index that ends with its newest. So
-every filter is a set of ranges to merge, whatever it combines and however rare what it asks for is:
-no query reads records that it does not return. The time of a query grows with the number of streams
-it chooses, by about a microsecond each.
+What filters choose by, but for time, principal and request id, is the record's stream: there are as
+many as there are different combinations. Every index has the records of a stream together, the
+newest at the end. So a filter is a set of ranges, each of one stream, and a query merges their
+ends: it reads no record that it does not return, whatever is asked for together and however rare it
+is. Its time grows with the number of streams that fit, by a few microseconds each.
+
+One pair costs more: of a request id that was used again and again, the entries of the index are
+looked through for those of a principal.
 """
 
 import heapq
@@ -25,47 +28,32 @@ from registry.times import to_us
 Ask = Callable[[str, Sequence[Any]], list[Row]]
 
 # What makes a stream, as columns of `stream` and as members of a filter.
-_OF_STREAM = ("kind", "outcome", "model", "version", "lane", "principal")
+_OF_STREAM = ("kind", "outcome", "model", "version", "lane")
 _FIRST_CHUNK, _LARGEST_CHUNK = 16, 1024
 _CHUNK_OF_KEPT = 10_000
 _BEHIND_ALL = b"\xff" * 17
 
 _FIND_STREAM = (
     "SELECT number FROM stream WHERE kind = ? AND outcome = ?"
-    " AND model IS ? AND version IS ? AND lane IS ? AND principal IS ?"
+    " AND model IS ? AND version IS ? AND lane IS ?"
 )
 _ADD_STREAM = (
-    "INSERT INTO stream (kind, outcome, model, version, lane, principal)"
-    " VALUES (?, ?, ?, ?, ?, ?) RETURNING number"
+    "INSERT INTO stream (kind, outcome, model, version, lane) VALUES (?, ?, ?, ?, ?)"
+    " RETURNING number"
 )
-_ADD_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?)"
+_ADD_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)"
 _NEWEST = "SELECT id FROM record WHERE id < ? AND id >= ? ORDER BY id DESC LIMIT ?"
 _NEWEST_OF_STREAM = (
-    "SELECT id FROM record INDEXED BY record_stream"
-    " WHERE stream = ? AND id < ? AND id >= ? ORDER BY id DESC LIMIT ?"
+    "SELECT id FROM record INDEXED BY {index}"
+    " WHERE {own} stream = ? AND id < ? AND id >= ? ORDER BY id DESC LIMIT ?"
 )
-_NEWEST_OF_REQUEST = (
-    "SELECT id FROM record INDEXED BY record_request"
-    " WHERE request_id = ? AND stream = ? AND id < ? AND id >= ? ORDER BY id DESC LIMIT ?"
+_ENDS = (
+    "SELECT number, (SELECT id FROM record INDEXED BY {index}"
+    " WHERE {own} stream = number AND id < ? AND id >= ? ORDER BY id DESC LIMIT 1)"
+    " FROM stream WHERE {chosen}"
 )
-# The streams that hold a request id, each found behind the one before.
-_STREAMS_OF_REQUEST = """
-    WITH RECURSIVE used (number) AS (
-        SELECT min(stream) FROM record INDEXED BY record_request WHERE request_id = ?
-        UNION ALL
-        SELECT (
-            SELECT min(stream) FROM record INDEXED BY record_request
-            WHERE request_id = ? AND stream > number
-        ) FROM used WHERE number IS NOT NULL
-    )
-    SELECT number FROM used WHERE number IS NOT NULL
-"""
-_ENDS = """
-    SELECT number, (
-        SELECT id FROM record INDEXED BY record_stream
-        WHERE stream = number AND id < ? AND id >= ? ORDER BY id DESC LIMIT 1
-    ) AS end FROM stream WHERE end IS NOT NULL
-"""
+
+Streams = dict[Row, int]
 
 
 class _Bounds(Struct, frozen=True):
@@ -75,21 +63,24 @@ class _Bounds(Struct, frozen=True):
     high: bytes
 
 
-def add_records(connection: apsw.Connection, first: int, leaves: Iterable[bytes]) -> None:
+def add_records(
+    connection: apsw.Connection, first: int, leaves: Iterable[bytes], streams: Streams
+) -> None:
     """Give each leaf the next index from `first` on, and count it.
 
-    The connection must hold the write lock.
+    The connection must hold the write lock. `streams` has numbers that are known already, and gets
+    those that were met: they hold once the transaction is committed.
     """
-    streams: dict[Row, int] = {}
     rows: list[Row] = []
     headings: list[Heading] = []
     for index, leaf in enumerate(leaves, first):
         one = read_heading(leaf)
-        key = (one.kind, one.outcome, one.model, one.version, one.lane, one.principal)
+        key = (one.kind, one.outcome, one.model, one.version, one.lane)
         stream = streams.get(key)
         if stream is None:
             stream = streams[key] = _stream(connection, key)
-        rows.append((index, bytes.fromhex(one.id.replace("-", "")), stream, one.request_id, leaf))
+        record_id = bytes.fromhex(one.id.replace("-", ""))
+        rows.append((index, record_id, stream, one.principal, one.request_id, leaf))
         headings.append(one)
     connection.executemany(_ADD_RECORD, rows)
     tallies.add(connection, headings)
@@ -97,10 +88,10 @@ def add_records(connection: apsw.Connection, first: int, leaves: Iterable[bytes]
 
 def add_kept(connection: apsw.Connection) -> None:
     """Add the leaves that the step from format 2 kept, at their indexes."""
-    cursor = connection.cursor()
-    kept = cursor.execute("SELECT idx, leaf FROM kept ORDER BY idx")
+    streams: Streams = {}
+    kept = connection.cursor().execute("SELECT idx, leaf FROM kept ORDER BY idx")
     while chunk := list(islice(kept, _CHUNK_OF_KEPT)):
-        add_records(connection, chunk[0][0], (leaf for _, leaf in chunk))
+        add_records(connection, chunk[0][0], (leaf for _, leaf in chunk), streams)
     connection.execute("DROP TABLE kept")
 
 
@@ -129,21 +120,25 @@ def _stream(connection: apsw.Connection, key: Row) -> int:
 
 def _newest(ask: Ask, wanted: RecordFilter, bounds: _Bounds) -> Iterator[bytes]:
     """Yield the ids of records that fit, newest first; a time is met to the millisecond."""
-    chosen, values = _streams_chosen(wanted)
-    if wanted.request_id is not None:
-        query = f"{_STREAMS_OF_REQUEST} AND number IN (SELECT number FROM stream WHERE {chosen})"  # noqa: S608 - columns are ours, values are bound
-        runs = [
-            _run(ask, _NEWEST_OF_REQUEST, (wanted.request_id, stream), bounds)
-            for (stream,) in ask(query, (wanted.request_id, wanted.request_id, *values))
-        ]
-    elif values:
-        runs = [
-            chain((end,), _run(ask, _NEWEST_OF_STREAM, (stream,), _Bounds(bounds.low, end)))
-            for stream, end in ask(f"{_ENDS} AND {chosen}", (bounds.high, bounds.low, *values))
-        ]
-    else:
-        runs = [_run(ask, _NEWEST, (), bounds)]
-    return heapq.merge(*runs, reverse=True)
+    chosen, of_stream = _equal({name: getattr(wanted, name) for name in _OF_STREAM})
+    own, of_record = _equal({"request_id": wanted.request_id, "principal": wanted.principal})
+    if not of_stream and not of_record:
+        return _run(ask, _NEWEST, (), bounds)
+    index = "record_stream" if wanted.principal is None else "record_principal"
+    index = index if wanted.request_id is None else "record_request"
+    ends = ask(
+        _ENDS.format(index=index, own=own, chosen=f"{chosen} TRUE"),
+        (*of_record, bounds.high, bounds.low, *of_stream),
+    )
+    query = _NEWEST_OF_STREAM.format(index=index, own=own)
+    return heapq.merge(
+        *(
+            chain((end,), _run(ask, query, (*of_record, stream), _Bounds(bounds.low, end)))
+            for stream, end in ends
+            if end is not None
+        ),
+        reverse=True,
+    )
 
 
 def _run(ask: Ask, query: str, of: Sequence[Any], bounds: _Bounds) -> Iterator[bytes]:
@@ -158,13 +153,11 @@ def _run(ask: Ask, query: str, of: Sequence[Any], bounds: _Bounds) -> Iterator[b
         size = min(size * 4, _LARGEST_CHUNK)
 
 
-def _streams_chosen(wanted: RecordFilter) -> tuple[str, list[Any]]:
-    """Write what a filter says of streams as the condition of a query, and its values."""
-    given = {name: getattr(wanted, name) for name in _OF_STREAM}
-    values = {name: value for name, value in given.items() if value is not None}
-    condition = " AND ".join(f"{name} = ?" for name in values) or "TRUE"
-    return condition, [
-        _in_64_bits(one) if isinstance(one, int) else str(one) for one in values.values()
+def _equal(wanted: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Write the conditions of a query that columns equal what is wanted, and their values."""
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return "".join(f"{name} = ? AND " for name in given), [
+        _in_64_bits(value) if isinstance(value, int) else str(value) for value in given.values()
     ]
 
 

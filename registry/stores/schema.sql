@@ -41,29 +41,31 @@ CREATE TABLE key (
     revoked INTEGER
 ) STRICT;
 
--- Records that are alike in all that queries filter by, but for time and the caller's own id.
+-- Records that are alike in all of this are a stream.
 CREATE TABLE stream (
     number INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
     outcome TEXT NOT NULL,
     model TEXT,
     version INTEGER,
-    lane TEXT,
-    principal TEXT
+    lane TEXT
 ) STRICT;
-CREATE INDEX stream_of ON stream (kind, outcome, model, version, lane, principal);
+CREATE INDEX stream_of ON stream (kind, outcome, model, version, lane);
 
 -- The log: `idx` counts without gaps, `leaf` holds the exact bytes; the other columns repeat what
--- queries filter by. The newest of any choice of streams are merged from the ends of their ranges.
+-- queries filter by. In each index the records of a stream stand together, the newest at the end.
 CREATE TABLE record (
     idx INTEGER PRIMARY KEY,
     id BLOB NOT NULL UNIQUE,
     stream INTEGER NOT NULL,
+    principal TEXT,
     request_id TEXT,
     leaf BLOB NOT NULL
 ) STRICT;
 CREATE INDEX record_stream ON record (stream, id);
-CREATE INDEX record_request ON record (request_id, stream, id) WHERE request_id IS NOT NULL;
+CREATE INDEX record_principal ON record (principal, stream, id);
+CREATE INDEX record_request ON record (request_id, stream, id, principal)
+    WHERE request_id IS NOT NULL;
 
 -- How many records each hour (since 1970) has, and how many of them met an error code or broke a
 -- rule. Empty texts and the version 0 stand for none.
@@ -80,13 +82,32 @@ CREATE TABLE tally (
     PRIMARY KEY (hour, kind, outcome, model, version, lane, aspect, name)
 ) STRICT, WITHOUT ROWID;
 
--- Input and output are null where they were too large to keep.
+-- The keys that payloads of persons are sealed with, wrapped by the key in a file beside the store.
+-- Rows are never deleted: an erased one holds zeros, as many bytes as before. `tag` begins `lookup`.
+CREATE TABLE subject_key (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    tag BLOB NOT NULL,
+    lookup BLOB NOT NULL,
+    wrapped BLOB NOT NULL
+) STRICT;
+CREATE INDEX subject_key_tag ON subject_key (tag);
+CREATE UNIQUE INDEX subject_key_id ON subject_key (id);
+-- Which key that file must hold; no row before its first use.
+CREATE TABLE payload_key (fingerprint BLOB NOT NULL) STRICT;
+
+-- Input and output are null where they are not kept. For a person, `sealed` holds all three with the
+-- key whose id is `subject`, and the salt is empty; of an erased one both are zeros. Where nothing is
+-- left the payload has expired.
 CREATE TABLE payload (
     idx INTEGER PRIMARY KEY REFERENCES record (idx),
     salt BLOB NOT NULL,
     input BLOB,
-    output BLOB
+    output BLOB,
+    subject BLOB,
+    sealed BLOB
 ) STRICT;
+CREATE INDEX payload_subject ON payload (subject) WHERE subject IS NOT NULL;
 
 -- How far each journal segment has been integrated.
 CREATE TABLE position (segment TEXT PRIMARY KEY, reached INTEGER NOT NULL) STRICT;

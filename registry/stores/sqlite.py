@@ -30,8 +30,10 @@ from registry.records import (
     VersionState,
     WorkerStatus,
 )
-from registry.stores import log, records, rows, tallies
+from registry.stores import log, payloads, records, rows, tallies
+from registry.stores.payloads import Aged, Subject
 from registry.times import to_us
+from registry.vault import Vault
 
 SCHEMA_VERSION = 3
 # Every SQLite from 3.7.0 to 3.51.2 can corrupt a WAL database that has two writers.
@@ -43,7 +45,7 @@ _MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2)}
 _BUSY_TIMEOUT_MS = 10_000
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
-_INSERT_PAYLOAD = "INSERT INTO payload VALUES (?, ?, ?, ?)"
+_REACHED = "SELECT reached FROM position WHERE segment = ?"
 _NOW_NAMED = """
     SELECT alias, version FROM alias_change AS change
     WHERE model = ? AND version IS NOT NULL AND sequence = (
@@ -57,8 +59,9 @@ _NOW_NAMED = """
 class SqliteReader:
     """The questions a store answers, asked over one connection."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
         self._own = connection
+        self._vault = vault
 
     @property
     def _connection(self) -> apsw.Connection:
@@ -111,11 +114,14 @@ class SqliteReader:
         return (found[0][0], found[0][1]) if found else None
 
     def payload(self, record_id: str) -> Payload | None:
-        found = self._rows(
-            "SELECT salt, input, output FROM payload JOIN record USING (idx) WHERE id = ?",
-            (rows.id_bytes(record_id),),
-        )
-        return Payload(*found[0]) if found else None
+        with _translated():
+            return payloads.read(self._connection, self._vault, rows.id_bytes(record_id))
+
+    def streams(self, model: str) -> list[int]:
+        return payloads.streams(self._rows, model)
+
+    def aged(self, stream: int, *, after: bytes, before: datetime, limit: int) -> list[Aged]:
+        return payloads.aged(self._rows, (stream, after, before), limit)
 
     def tallies(
         self, *, since: datetime, until: datetime, hours: int, model: str | None
@@ -151,9 +157,10 @@ class SqliteReader:
 class SqliteTransaction(SqliteReader):
     """Changes over one connection that holds SQLite's write lock."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
+        super().__init__(connection, vault)
         self._changed = False
+        self._removed = False
         self._recorded = False
 
     def add_version(self, version: Version) -> None:
@@ -183,8 +190,27 @@ class SqliteTransaction(SqliteReader):
     def append(self, record: AuditRecord) -> None:
         leaf = encode_record(record)
         with _translated():
-            records.add_records(self._own, log.extend(self._rows, [leaf]), [leaf])
+            records.add_records(self._own, log.extend(self._rows, [leaf]), [leaf], {})
         self._recorded = True
+
+    def find_subject(self, subject: str) -> Subject | None:
+        with _translated():
+            return payloads.find_subject(self._connection, self._vault, subject)
+
+    def erase(self, subject: Subject) -> int:
+        self._removed = True
+        with _translated():
+            return payloads.erase(self._connection, subject)
+
+    def expire(self, indexes: Sequence[int]) -> None:
+        self._removed = True
+        with _translated():
+            payloads.expire(self._connection, indexes)
+
+    def remove(self, indexes: Sequence[int]) -> None:
+        self._removed = True
+        with _translated():
+            payloads.remove(self._connection, indexes)
 
     def add_checkpoint(self, signed: SignedCheckpoint) -> None:
         log.add_checkpoint(self._rows, signed)
@@ -197,11 +223,10 @@ class SqliteTransaction(SqliteReader):
 
     def finish(self) -> None:
         """Move the generation if anything changed; a change without its record is refused."""
-        if not self._changed:
-            return
-        if not self._recorded:
+        if (self._changed or self._removed) and not self._recorded:
             raise RuntimeError("A transaction changed the registry without an audit record.")
-        self._rows("UPDATE generation SET number = number + 1")
+        if self._changed:
+            self._rows("UPDATE generation SET number = number + 1")
 
     def _change(self, query: str, values: Sequence[Any]) -> None:
         self._rows(query, values)
@@ -211,11 +236,13 @@ class SqliteTransaction(SqliteReader):
 class SqliteStore(SqliteReader):
     """A `registry.store.Store` in the file at `path`, made where there is none."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vault: Vault) -> None:
         check_library(apsw.sqlite_lib_version())
+        self.vault = self._vault = vault
         self._path = path
         self._local = threading.local()
         self._opened: list[apsw.Connection] = []
+        self._streams: records.Streams = {}
         self._lock = threading.Lock()
         with _translated():
             self._prepare(self._connection)
@@ -260,7 +287,7 @@ class SqliteStore(SqliteReader):
         with _translated():
             connection.execute("BEGIN")
             try:
-                yield SqliteReader(connection)
+                yield SqliteReader(connection, self._vault)
             finally:
                 connection.execute("ROLLBACK")
 
@@ -268,32 +295,40 @@ class SqliteStore(SqliteReader):
     def write(self) -> Iterator[SqliteTransaction]:
         connection = self._connection
         with _translated(), _immediately(connection):
-            transaction = SqliteTransaction(connection)
+            transaction = SqliteTransaction(connection, self._vault)
             yield transaction
             transaction.finish()
 
     def integrate(self, segment: str, start: int, end: int, entries: Sequence[Entry]) -> None:
         connection = self._connection
         with _translated(), _immediately(connection):
-            found = connection.execute("SELECT reached FROM position WHERE segment = ?", (segment,))
-            (reached,) = found.fetchone() or (0,)
+            # Read to the end: a statement that is open at the commit keeps SQLite from moving its
+            # log into the database, and the log grows for ever.
+            found = connection.execute(_REACHED, (segment,)).fetchall()
+            (reached,) = found[0] if found else (0,)
             if reached != start:
                 raise Conflict(f"Segment {segment} is integrated up to {reached}, not {start}.")
             leaves = [entry.leaf for entry in entries]
             first = log.extend(self._rows, leaves)
-            records.add_records(connection, first, leaves)
-            connection.executemany(
-                _INSERT_PAYLOAD,
-                (
-                    rows.payload_row(index, entry.payload)
-                    for index, entry in enumerate(entries, first)
-                    if entry.payload is not None
-                ),
-            )
+            streams = dict(self._streams)
+            records.add_records(connection, first, leaves, streams)
+            payloads.add(connection, self._vault, enumerate(entries, first))
             connection.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (segment, end))
+        self._streams = streams
 
     def forget_segment(self, segment: str) -> None:
         self._rows("DELETE FROM position WHERE segment = ?", (segment,))
+
+    def scrub(self) -> bool:
+        connection = self._connection
+        connection.set_busy_timeout(0)  # whoever reads is not waited for
+        try:
+            [(is_busy, _, _)] = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        except StoreUnavailable:
+            return False
+        finally:
+            connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+        return not is_busy
 
     def report_worker(self, status: WorkerStatus) -> None:
         self._rows("INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?)", rows.worker_row(status))
@@ -328,6 +363,7 @@ def _connect(path: Path) -> apsw.Connection:
         connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")
         return connection
 
 

@@ -58,7 +58,7 @@ def check_copy(
     with memory_folder() as copy:
         # In another process: closing a descriptor of the database here would drop the locks that
         # SQLite holds for this one.
-        names = ("store.sqlite3*", "journal", "checkpoint", "log.key")
+        names = ("store.sqlite3*", "journal", "checkpoint", "*.key")
         files = [path for name in names for path in data_dir.glob(name)]
         subprocess.run(["cp", "-R", *files, copy], check=True)
         return open_and_check(copy, acknowledged, published)

@@ -100,7 +100,10 @@ def test_every_option_of_serve_is_described_with_its_default() -> None:
 
 def commands(group: click.Group, prefix: str) -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             found |= commands(command, f"{prefix} {name}")
         else:

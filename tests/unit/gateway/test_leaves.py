@@ -10,7 +10,10 @@ from registry.session import runtime_id
 
 NUMBERS = st.integers(0, 2**40)
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
-LEAVES = AnswerLeaves(model="flights-2.1", version=7, digest="sha256:ab", manifest="sha256:cd")
+REDUCED = ('a"id":"@":drop', "%d:bucket", '"rows":0:bucket')
+LEAVES = AnswerLeaves(
+    model="1000000001", version=7, digest="sha256:ab", manifest="sha256:cd", reduced=REDUCED
+)
 
 
 @given(
@@ -18,14 +21,16 @@ LEAVES = AnswerLeaves(model="flights-2.1", version=7, digest="sha256:ab", manife
     source=st.sampled_from([None, "127.0.0.1", "fe80::1%eth0"]),
     request_id=st.none() | st.text(max_size=30),
     numbers=st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
-    commitments=st.tuples(HEX, HEX),
+    commitments=st.tuples(HEX, HEX, st.none() | HEX),
+    payload=st.sampled_from([None, "unsampled", "too-large"]),
 )
 def test_a_leaf_from_a_form_is_the_encoded_record(
     lane: Lane,
     source: str | None,
     request_id: str | None,
     numbers: tuple[int, int, int, int, int],
-    commitments: tuple[str, str],
+    commitments: tuple[str, str, str | None],
+    payload: str | None,
 ) -> None:
     time_ns, rows, batch, batch_row, latency_us = numbers
     record = AuditRecord(
@@ -36,7 +41,7 @@ def test_a_leaf_from_a_form_is_the_encoded_record(
         principal="key-0123456789ab",
         source=source,
         request_id=request_id,
-        model="flights-2.1",
+        model="1000000001",
         version=7,
         digest="sha256:ab",
         manifest="sha256:cd",
@@ -48,9 +53,12 @@ def test_a_leaf_from_a_form_is_the_encoded_record(
         latency_us=latency_us,
         input=commitments[0],
         output=commitments[1],
+        subject_commitment=commitments[2],
+        reduced=REDUCED,
+        payload=payload,
     )
     blanks = Blanks(
-        record.id, time_ns, request_id, rows, batch, batch_row, latency_us, *commitments
+        record.id, time_ns, request_id, rows, batch, batch_row, latency_us, *commitments, payload
     )
 
     assert LEAVES.write(lane, "key-0123456789ab", source, blanks) == encode_record(record)

@@ -112,6 +112,16 @@ def test_a_priority_or_timeout_that_is_no_count_is_refused(name: str, value: Any
     assert ask(parameters={name: value}) == refuse("bad-parameters")
 
 
+@pytest.mark.parametrize("subject", ["p", "patient 12", "é" * 256])
+def test_the_subject_is_read(subject: str) -> None:
+    assert accepted(parameters={"subject": subject}).subject == subject
+
+
+@pytest.mark.parametrize("subject", ["", "p" * 257, 12, True, 1.0])
+def test_a_subject_that_is_no_short_text_is_refused(subject: Any) -> None:
+    assert ask(parameters={"subject": subject}) == refuse("bad-parameters")
+
+
 @pytest.mark.parametrize("value", [1, "true", 0.0])
 def test_the_default_form_is_true_or_false(value: Any) -> None:
     assert ask(parameters={"binary_data_output": value}) == refuse("bad-parameters")

@@ -7,7 +7,7 @@ import apsw
 from registry.entry import read_heading
 
 _SCHEMA_2 = Path(__file__).with_name("schema_2.sql")
-_SAME = ("version", "alias_change", "key", "setting", "payload", "position")
+_SAME = ("version", "alias_change", "key", "setting", "position")
 
 
 def as_format_2(data_dir: Path) -> None:
@@ -28,6 +28,9 @@ def as_format_2(data_dir: Path) -> None:
             )  # fmt: skip
         for table in _SAME:
             connection.execute(f"INSERT INTO {table} SELECT * FROM current.{table}")
+        connection.execute(
+            "INSERT INTO payload SELECT idx, salt, input, output FROM current.payload"
+        )
         connection.execute("UPDATE generation SET number = (SELECT number FROM current.generation)")
     connection.execute("DETACH current")
     connection.close()

@@ -95,7 +95,7 @@ def test_a_value_that_no_record_has_is_answered_without_looking_at_any(
     def ask(query: str, values: Sequence[Any]) -> list[Any]:
         nonlocal rows
         found = connection.execute(query, values).fetchall()
-        rows += len(found)
+        rows += sum(row[-1] is not None for row in found)  # a stream without an end has None
         return found
 
     for wanted in (
