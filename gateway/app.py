@@ -14,6 +14,7 @@ from gateway.http import (
     admin,
     audit,
     configuration,
+    dossier,
     erasure,
     export,
     health,
@@ -23,6 +24,7 @@ from gateway.http import (
     metrics,
     model_docs,
     operation,
+    replay,
     repository,
     statistics,
     summary,
@@ -33,10 +35,13 @@ from gateway.http.docs import Documentation
 from gateway.http.inference import InferenceEndpoint
 from gateway.http.problems import answer_error
 from gateway.http.reads import answer_recorded
+from gateway.http.replay import ReplayDesk
 from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.metrics import Meter
 from gateway.pipeline import Pipeline
+from gateway.replay.asking import Asking
+from gateway.replay.engines import ProcessApart
 from gateway.settings import Settings
 from registry.audit.published import PublishedLog
 from registry.audit.query import AuditTrail
@@ -80,6 +85,8 @@ HANDLERS = (
     log.show_entries,
     log.show_proof,
     log.show_consistency,
+    replay.replay,
+    dossier.show_dossier,
     metrics.show_metrics,
     statistics.count_all,
     statistics.count_model,
@@ -146,6 +153,7 @@ def build_application(
     inference = InferenceEndpoint(
         pipeline, body_limit=settings.body_limit, body_deadline_s=settings.body_deadline_s
     )
+    engine = ProcessApart(registry.artifacts, settings.run_deadline_s)
     litestar = Litestar(
         HANDLERS,
         guards=[check_access],
@@ -158,6 +166,7 @@ def build_application(
             "trail": _provide(trail),
             "log": _provide(PublishedLog(registry.store, settings.checkpoint_path)),
             "meter": _provide(meter),
+            "replay_desk": _provide(ReplayDesk(registry, Asking(registry, trail, engine))),
         },
         state=State({"loader": loader}),
         request_max_body_size=settings.upload_limit,

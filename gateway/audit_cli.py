@@ -7,14 +7,18 @@ import click
 # Each command, and where it is: imported only when it is run or described, so that `gateway --help`
 # waits for none of them.
 _COMMANDS = {
+    "dossier": "gateway.audit_commands.dossier:write_dossier",
     "erase": "gateway.audit_commands.erase:erase_subject",
+    "export": "gateway.audit_commands.export:export_records",
     "hold": "gateway.audit_commands.keeping:hold",
     "policy": "gateway.audit_commands.keeping:payload_policy",
-    "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "records": "gateway.audit_commands.records:list_records",
+    "replay": "gateway.audit_commands.replay:replay_records",
     "retention": "gateway.audit_commands.keeping:retention",
-    "export": "gateway.audit_commands.export:export_records",
+    "rotate-key": "gateway.audit_commands.rotate_key:rotate",
     "summary": "gateway.audit_commands.summary:show_summary",
+    "tiles": "gateway.audit_commands.tiles:export",
+    "verify": "gateway.audit_commands.verify:verify",
 }
 
 

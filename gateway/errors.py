@@ -19,6 +19,7 @@
     ├── UnsupportedEncoding a body in a form that is not read
     ├── UnsupportedMedia    a body that says it is neither JSON nor bytes
     ├── Overloaded          more requests than the worker takes on
+    ├── ReplayBusy          another replay is under way
     ├── QueueTooLong        more work before a long run than its caller should wait for
     ├── TooLate             the caller's own timeout passed while the request waited
     ├── InputNotAccepted    the model itself refused the input
@@ -195,6 +196,13 @@ class QueueTooLong(GatewayError):
         super().__init__(
             f"This run would wait for longer than {longest_wait_s:.3g} s; try again later."
         )
+
+
+class ReplayBusy(GatewayError):
+    slug = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("Another record is being replayed by this worker; try again later.")
 
 
 class TooLate(GatewayError):

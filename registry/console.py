@@ -23,7 +23,7 @@ from registry.store import open_store
 
 DATA_DIR = Path("data")
 # Wide enough that nothing is cut where another program reads.
-_PIPE_WIDTH = 10_000
+PIPE_WIDTH = 10_000
 
 # Names the file of the key that payloads of persons are sealed with, if it is kept elsewhere.
 PAYLOAD_KEY_VARIABLE = "GATEWAY_PAYLOAD_KEY"
@@ -90,7 +90,7 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     # In a pipe the width of a terminal means nothing.
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
 def printable(cell: object) -> str:

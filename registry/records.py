@@ -311,6 +311,7 @@ class Kind(StrEnum):
     ORIGIN = "origin"  # the log goes on under another name, since what it had signed is lost
     ROTATION = "rotation"  # the log is signed by another key from here on
     READ = "read"  # somebody read audit data
+    REPLAY = "replay"  # recorded inputs were run again
 
 
 class Lane(StrEnum):

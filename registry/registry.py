@@ -283,7 +283,7 @@ class Registry:
         model: str | None = None,
         **details: Any,
     ) -> AuditRecord:
-        """Append the record of a change that is made in the same transaction."""
+        """Append the record of what is done in the same transaction."""
         time_ns = to_us(at) * 1000
         record = AuditRecord(
             id=new_record_id(time_ns),

@@ -158,3 +158,17 @@ def _tensor(datatype: Datatype, shape: list[int], data: bytes) -> Tensor:
     tensor = np.empty(len(elements), object)
     tensor[:] = elements
     return tensor.reshape(shape)
+
+
+def with_texts(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn elements of BYTES into texts, as models compute with them. Raises UnicodeDecodeError."""
+    return {
+        name: _as_texts(tensor) if tensor.dtype.kind in _TEXT_KINDS else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def _as_texts(tensor: Tensor) -> Tensor:
+    texts = np.empty(tensor.size, object)
+    texts[:] = [e if isinstance(e, str) else e.decode() for e in tensor.ravel().tolist()]
+    return texts.reshape(tensor.shape)

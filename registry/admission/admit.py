@@ -1,21 +1,17 @@
 """Admission: a file is inspected in a limited child process before it may be a version."""
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from registry.admission.report import Report
-from registry.errors import Rejected, StoreUnavailable
+from registry.apart import Died, TookTooLong, run_apart
+from registry.errors import Rejected
 from registry.records import Certificate, SampleTensor, Signature
 
 MAX_ARTIFACT_BYTES = 512 << 20
 TIMEOUT_S = 60.0
-_PROJECT = Path(__file__).parents[2]
 
 
 class Admission(Struct, frozen=True, kw_only=True):
@@ -55,24 +51,12 @@ def admit(
 
 
 def _inspect(content: bytes, sample: Sequence[SampleTensor], timeout_s: float) -> bytes:
-    # An empty working folder: a file that names others by relative path finds none.
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            child = subprocess.run(
-                [sys.executable, "-m", "registry.admission.inspector"],
-                input=msgspec.json.encode(sample) + b"\n" + content,
-                capture_output=True,
-                cwd=folder,
-                env={"PYTHONPATH": str(_PROJECT), "ORT_DISABLE_TELEMETRY": "1", "HOME": folder},
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Rejected("limits", f"The model ran for more than {timeout_s:g} s.") from None
-        except OSError as error:
-            raise StoreUnavailable("no process could be started for the inspection") from error
-    if child.returncode != 0:
+    given = msgspec.json.encode(sample) + b"\n" + content
+    try:
+        return run_apart("registry.admission.inspector", given, timeout_s)
+    except TookTooLong:
+        raise Rejected("limits", f"The model ran for more than {timeout_s:g} s.") from None
+    except Died:
         raise Rejected(
             "limits", "The model ended the process that inspected it, or needed too much of it."
-        )
-    return child.stdout
+        ) from None

@@ -6,7 +6,6 @@ It limits itself before it looks at a byte: memory, processor time, open files, 
 empty folder, so that a hostile file harms this process alone.
 """
 
-import resource
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from registry.admission.graph import read_facts
 from registry.admission.report import Report
 from registry.admission.samples import Inputs, given_sample, made_samples
 from registry.admission.zipmap import Labels, without_zipmap
+from registry.apart import limit_self
 from registry.errors import Rejected
 from registry.records import Certificate, SampleTensor, Signature
 from registry.session import Session, open_session, read_signature, runtime_id
@@ -26,9 +26,6 @@ from registry.tensors import Tensor, encode_tensors
 
 Sample = tuple[SampleTensor, ...]
 
-_MEMORY_BYTES = 8 << 30
-_PROCESSOR_S = 30
-_OPEN_FILES = 64
 # How onnxruntime says that memory ran out; its error has no class of its own.
 _OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc", "size overflowed")
 
@@ -90,17 +87,9 @@ def _as_bytes(values: Sequence[Tensor]) -> list[bytes]:
     return [encode_tensors({"": value}) for value in values]
 
 
-def _limit_self() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (_PROCESSOR_S, _PROCESSOR_S))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def main() -> None:
     """Inspect what standard input holds, within limits."""
-    _limit_self()
+    limit_self()
     sample = msgspec.json.decode(sys.stdin.buffer.readline(), type=Sample)
     artifact, labels = without_zipmap(sys.stdin.buffer.read())
     report = inspect(artifact, sample, labels)

@@ -66,6 +66,8 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/audit/tile/{level}/{tile}"): OPEN,
     ("GET", "/audit/tile/entries/{tile}"): {Role.AUDITOR},
     ("GET", "/audit/consistency"): OPEN,
+    ("POST", "/audit/records/{record_id}/replay"): {Role.AUDITOR},
+    ("GET", "/audit/records/{record_id}/dossier"): {Role.AUDITOR},
     ("GET", "/metrics"): {Role.VIEWER},
     ("GET", "/v2/models/stats"): READERS,
     ("GET", "/v2/models/{model}/stats"): READERS,
@@ -100,7 +102,7 @@ PLACES = {
 
 def routes() -> Iterator[tuple[str, str, frozenset[Role] | None]]:
     """Walk what the framework serves: method, path and declared roles."""
-    parts = ("settings", "registry", "loader", "log", "trail", "meter")
+    parts = ("settings", "registry", "loader", "log", "trail", "meter", "replay_desk")
     provided = {part: Provide(lambda: None, sync_to_thread=False) for part in parts}
     handlers = [*HANDLERS, Documentation]
     for route in Litestar(handlers, dependencies=provided, openapi_config=None).routes:

@@ -1,0 +1,114 @@
+"""Records, rules and values in words that need no manual."""
+
+import math
+import re
+from typing import Any
+
+from gateway.protocol.refusal import SENTENCES
+from registry.records import Action, AuditRecord, Lane, Outcome, Rule, RuleKind
+
+# Faults that no sentence of a refusal tells; each is the code of an error of the gateway.
+_FAULTS = {
+    "forbidden": "The caller's key has not the role that is needed.",
+    "input-not-accepted": "The model cannot compute with this input.",
+    "internal-error": "The gateway itself failed.",
+    "model-failed": "The model failed on this input.",
+    "model-timeout": "The model ran longer than it may.",
+    "not-found": "No such model or version was served.",
+    "overloaded": "The gateway had more to do than it could take on.",
+    "too-late": "The caller's own timeout passed before its turn came.",
+    "unloaded": "The model was out of service.",
+}
+_LABEL = re.compile(r"(?P<rule>[a-z-]+) (?P<input>.*?)(?:\[(?P<row>\d+)(?:,(?P<column>\d+))?\])?")
+_MOST_NAMED = 12
+# Why a payload was not kept, as records say it.
+UNKEPT = {
+    "digest": "The model's policy is to commit to them alone.",
+    "unsampled": "The model's policy keeps some of its payloads, and this one was not drawn.",
+    "too-large": "They are larger than what is kept; the record commits to them.",
+    "off": "The model's policy is to keep nothing, and to commit to nothing.",
+}
+ACTIONS = {
+    Action.REJECT: "A request that breaks it is refused.",
+    Action.FLAG: "A request that breaks it is answered, and the answer says so.",
+    Action.OBSERVE: "A request that breaks it is answered, and the record says so.",
+}
+LANES = {
+    Lane.CHAMPION: "The request named no version and met the champion.",
+    Lane.PINNED: "The caller named the version.",
+}
+
+
+def outcome_in_words(record: AuditRecord) -> str:
+    """Say what became of a request.
+
+    >>> from registry.records import Kind
+    >>> outcome_in_words(AuditRecord(id="", kind=Kind.INFERENCE, time="0", model="m", version=2,
+    ...     outcome=Outcome.ANSWERED))
+    'Answered by version 2 of m.'
+    """
+    if record.model is None:
+        asked = "" if record.subject is None else f" for {record.subject}"
+        return f"The request{asked} met no version and was not answered: {_cause(record)}"
+    by = f"version {record.version} of {record.model}"
+    if record.outcome is Outcome.ANSWERED:
+        flagged = " A rule flagged the input." if record.flags else ""
+        return f"Answered by {by}.{flagged}"
+    if record.outcome is Outcome.REFUSED:
+        return f"Refused by {by}: {_cause(record)}"
+    return f"Not answered by {by}: {_cause(record)}"
+
+
+def _cause(record: AuditRecord) -> str:
+    code = record.error or "no cause is recorded"
+    return SENTENCES.get(code) or _FAULTS.get(code, f"{code}.")
+
+
+def place_in_words(label: str) -> str:
+    """Write a violation as a record names it so that it can be read.
+
+    >>> place_in_words("range distance[3,17]")
+    'distance, row 3, column 17: A value lies outside the range of the contract.'
+    >>> place_in_words("missing-input carrier")
+    'carrier: An input of the model is not given.'
+    """
+    found = _LABEL.fullmatch(label)
+    if found is None:
+        return label
+    row = "" if found["row"] is None else f", row {found['row']}"
+    column = "" if found["column"] is None else f", column {found['column']}"
+    sentence = SENTENCES.get(found["rule"], found["rule"])
+    return f"{found['input']}{row}{column}: {sentence}"
+
+
+def rule_in_words(rule: Rule) -> str:
+    """Write a rule as a sentence.
+
+    >>> rule_in_words(Rule(input="x", kind=RuleKind.RANGE, action=Action.FLAG, column=2, low=0.0))
+    'Column 2 of x is at least 0.'
+    """
+    what = rule.input if rule.column is None else f"Column {rule.column} of {rule.input}"
+    if rule.kind is RuleKind.MISSING:
+        return f"{what} is not missing."
+    if rule.kind is RuleKind.CATEGORIES:
+        named = ", ".join(rule.values[:_MOST_NAMED])
+        more = len(rule.values) - _MOST_NAMED
+        return f"{what} is one of {named}{f' and {more} more' if more > 0 else ''}."
+    if rule.low is None or rule.high is None:
+        side = f"at most {rule.high:g}" if rule.low is None else f"at least {rule.low:g}"
+        return f"{what} is {side}."
+    return f"{what} lies between {rule.low:g} and {rule.high:g}."
+
+
+def shown(value: Any) -> str:
+    """Write one element of a tensor: the shortest number that is it, and what is missing as that.
+
+    >>> import numpy as np
+    >>> shown(np.float32(0.1)), shown(float("nan")), shown(b"AA"), shown("")
+    ('0.1', 'missing', 'AA', 'missing')
+    """
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, str):
+        return value or "missing"
+    return "missing" if math.isnan(value) else str(value).removesuffix(".0")

@@ -1,0 +1,1 @@
+"""Asking again: engines that run recorded input, and what another version would have said."""
