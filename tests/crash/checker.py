@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -17,15 +17,15 @@ from msgspec import Struct
 from registry.audit.keyfile import KeyFile
 from registry.audit.log import drop_segments, integrate
 from registry.audit.origins import open_log
-from registry.audit.published import read_published
+from registry.audit.publisher import Publisher
+from registry.audit.verify.checkpoints import Trust
+from registry.audit.verify.log import check_log
+from registry.audit.verify.store import StoreSource
 from registry.entry import commit, decode_record
 from registry.errors import RegistryError
 from registry.records import AuditRecord, Kind, RecordFilter
 from registry.store import Store, open_store
 from registry.times import now
-from registry.tlog.note import Checkpoint
-from registry.tlog.tiles import TileNodes
-from registry.tlog.tree import root_hash
 
 _PAGE = 1000
 
@@ -88,8 +88,9 @@ def check(
 
     `acknowledged` maps the ids of records to the request ids they were answered under. Every one of
     them is stored; indexes have no gaps; each payload is what its record commits to; SQLite finds
-    its file whole; no damage was found, and no segment is left that a record could be in. The notes
-    in `published` are of the same tree, under the same name, as all that are kept.
+    its file whole; no damage was found, and no segment is left that a record could be in. The log
+    is what its checkpoints say, those in `published` and all that are kept: `gateway audit verify`
+    finds so, which shares no code with the writer.
     """
     torn = _flaws_of_file(data_dir / "store.sqlite3")
     if torn:
@@ -98,11 +99,16 @@ def check(
         keys, shown = KeyFile(data_dir / "log.key"), data_dir / "checkpoint"
         open_log(store, keys, shown, name=None, at=now())
         drop_segments(store, data_dir / "journal", integrate(store, data_dir / "journal").done)
+        Publisher(store, keys, shown).publish()
         leaves = list(_leaves(store))
-        faults = [*_left_over(data_dir / "journal"), *_flaws_of_order(leaves)]
+        faults = [
+            *_left_over(data_dir / "journal"),
+            *_flaws_of_log(data_dir, len(leaves), published),
+        ]
         records = [decode_record(leaf) for _, leaf in leaves]
         faults += _damages(records)
-        faults += _flaws_of_history(store, [*published, read_published(shown)])
+        if len(store.origins()) != 1:
+            faults.append("a crash was taken for a restored backup")
         faults += [flaw for record in records if (flaw := _flaw_of_payload(store, record))]
     except (RegistryError, apsw.Error, msgspec.DecodeError) as error:
         return Verdict(lost=tuple(acknowledged), faults=(f"{type(error).__name__}: {error}",))
@@ -136,22 +142,13 @@ def _left_over(journal: Path) -> list[str]:
     return [f"left in the journal: {path.name}" for path in files if path.stat().st_size]
 
 
-def _flaws_of_order(leaves: list[tuple[int, bytes]]) -> list[str]:
-    indexes = sorted(index for index, _ in leaves)
-    return [] if indexes == list(range(len(indexes))) else ["the indexes have gaps"]
-
-
-def _flaws_of_history(store: Store, notes: list[str | None]) -> list[str]:
-    """Hold the tree to every checkpoint that was shown or kept, as a witness would who saw all."""
-    seen = {Checkpoint.read(one.note) for one in store.checkpoints()}
-    seen |= {Checkpoint.read(note) for note in notes if note is not None}
-    nodes, size = TileNodes(store.tile), store.tree_size()
-    told = [
-        f"another history after {one.size} records"
-        for one in seen
-        if one.size > size or root_hash(one.size, nodes) != one.root
-    ]
-    return told if len(store.origins()) == 1 else [*told, "a crash was taken for a restored backup"]
+def _flaws_of_log(data_dir: Path, records: int, published: Collection[str]) -> list[str]:
+    with closing(StoreSource(data_dir)) as source:
+        report = check_log(source, Trust(saved=[note.encode() for note in published]))
+    if report.fault is not None:
+        return [f"the log is not valid: {report.fault}"]
+    whole = (report.records, report.unsigned) == (records, 0)
+    return [] if whole else [f"{report.records} of {records} records verified: {report}"]
 
 
 def _damages(records: list[AuditRecord]) -> list[str]:
