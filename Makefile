@@ -58,7 +58,7 @@ integration: .venv/demo.stamp
 	$(BIN)/python -m loadtests.integration $(ARGS)
 
 torture: .venv/dev.stamp
-	$(BIN)/python -m pytest -m torture --no-cov $(ARGS)
+	$(BIN)/python -m pytest -m torture --no-cov -rp $(ARGS)
 
 conformance: operators kserve
 

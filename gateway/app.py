@@ -162,6 +162,7 @@ def build_application(
             "settings": _provide(settings),
             "registry": _provide(registry),
             "loader": _provide(loader),
+            "journal": _provide(journal),
             "trail": _provide(trail),
             "log": _provide(PublishedLog(registry.store, settings.checkpoint_path)),
             "meter": _provide(meter),

@@ -34,9 +34,12 @@ Done = Callable[[JournalUnavailable | JournalBroken | None], None]
 
 
 class _Waiter(Struct, frozen=True, gc=False):
-    """An entry on its way to the disk, its size in bytes, and who is told what became of it."""
+    """An entry on its way to the disk, its size in bytes, and who is told what became of it.
 
-    entry: Entry
+    Without an entry it only finds out whether the disk takes any.
+    """
+
+    entry: Entry | None
     size: int
     done: Done
 
@@ -46,9 +49,9 @@ class Journal:
 
     `on_broken` is called on the loop, once, when a sync failed: the worker must end, and until then
     the journal refuses everything. `on_commit` is called in the journal's thread with the entries
-    of each group that became durable and the seconds that took. Making a journal raises
-    JournalUnavailable or JournalBroken where the first segment cannot be made; `directory` must
-    exist.
+    of each group that became durable and the seconds that took. Where the disk refuses the first
+    segment, it refuses what is appended until there is room. Making a journal raises JournalBroken
+    where that segment cannot be synced; `directory` must exist.
     """
 
     def __init__(
@@ -77,7 +80,12 @@ class Journal:
         self._is_committing = False
         self._closing = False
         self._broken: JournalBroken | None = None
-        self._writer = SegmentWriter(directory)
+        self._refused = False
+        self._writer: SegmentWriter | None = None
+        try:
+            self._writer = SegmentWriter(directory)
+        except JournalUnavailable:
+            self._refused = True  # the first group tries again
         self._full_at: float | None = None  # when the segment is too old; None while it is empty
         # A daemon, so that a worker which never closes can still exit: what it loses then was
         # never acknowledged.
@@ -89,6 +97,23 @@ class Journal:
         """Entries handed over and not yet answered."""
         return self._waiting
 
+    async def is_taking(self) -> bool:
+        """Say whether the disk takes records.
+
+        Where the last group was refused, one without entries finds out: callers may have gone
+        elsewhere because of the refusals.
+        """
+        if not self._refused:
+            return True
+        tried: asyncio.Future[bool] = self._loop.create_future()
+
+        def tell(error: Exception | None) -> None:
+            if not tried.done():
+                tried.set_result(error is None)
+
+        self._offer(_Waiter(None, 0, tell))
+        return await tried
+
     def append(self, entry: Entry, done: Done) -> None:
         """Call `done` on the loop, once: with None when the entry is on disk, and not before.
 
@@ -99,12 +124,7 @@ class Journal:
         size = _size(entry)
         if size > ENTRY_BYTES:
             raise ValueError(f"an entry of {size} bytes is larger than {ENTRY_BYTES}")
-        if self._closing:
-            done(JournalUnavailable("it is closed"))
-        elif self._waiting >= self._max_waiting:
-            done(JournalUnavailable(f"{self._waiting} records wait for the disk"))
-        else:
-            self._take(_Waiter(entry, size, done))
+        self._offer(_Waiter(entry, size, done))
 
     async def close(self) -> None:
         """Commit what waits, then seal the segment. A second call waits for the first."""
@@ -124,7 +144,8 @@ class Journal:
             raise
         finally:
             try:
-                self._writer.close()
+                if self._writer is not None:
+                    self._writer.close()
             finally:
                 self._tell(self._end)
 
@@ -139,9 +160,17 @@ class Journal:
 
     def _leave_segment(self) -> None:
         try:
-            self._begin_segment()
+            self._begin_segment(self._writer)
         except JournalBroken as error:
             self._break(error)
+
+    def _offer(self, waiter: _Waiter) -> None:
+        if self._closing:
+            waiter.done(JournalUnavailable("it is closed"))
+        elif self._waiting >= self._max_waiting:
+            waiter.done(JournalUnavailable(f"{self._waiting} records wait for the disk"))
+        else:
+            self._take(waiter)
 
     def _take(self, waiter: _Waiter) -> None:
         self._waiting += 1
@@ -167,15 +196,15 @@ class Journal:
     def _commit(self, group: list[_Waiter]) -> JournalUnavailable | JournalBroken | None:
         if self._broken is None:
             try:
+                writer = self._segment()
                 started = time.perf_counter()
-                if self._is_full(started):
-                    self._begin_segment()
-                    started = time.perf_counter()
-                self._writer.append([waiter.entry for waiter in group])
+                writer.append([waiter.entry for waiter in group if waiter.entry is not None])
+                self._refused = False
                 self._on_commit(len(group), time.perf_counter() - started)
                 if self._full_at is None:
                     self._full_at = started + self._segment_age_s
             except JournalUnavailable as error:
+                self._refused = True
                 return error
             except JournalBroken as error:
                 self._break(error)
@@ -183,23 +212,35 @@ class Journal:
                 self._break(JournalBroken(f"a commit met {type(error).__name__}"), error)
         return self._broken
 
-    def _is_full(self, now_s: float) -> bool:
-        is_old = self._full_at is not None and now_s >= self._full_at
-        return is_old or self._writer.size >= self._segment_bytes
+    def _segment(self) -> SegmentWriter:
+        """Return the segment for the next group: a new one where there is none, or it is full."""
+        writer = self._writer
+        if writer is None or self._is_full(writer):
+            writer = self._begin_segment(writer)
+        return writer
 
-    def _begin_segment(self) -> None:
+    def _is_full(self, writer: SegmentWriter) -> bool:
+        is_old = self._full_at is not None and time.perf_counter() >= self._full_at
+        return is_old or writer.size >= self._segment_bytes
+
+    def _begin_segment(self, full: SegmentWriter | None) -> SegmentWriter:
         try:
-            following = SegmentWriter(self._directory)
+            self._writer = SegmentWriter(self._directory)
         except JournalUnavailable:
+            if full is None:
+                raise
             # The old segment goes on for as long again; if the disk is full, its append refuses.
             self._full_at = time.perf_counter() + self._segment_age_s
-            return
-        full, self._writer, self._full_at = self._writer, following, None
-        full.close()
+            return full
+        self._full_at = None
+        if full is not None:
+            full.close()
+        return self._writer
 
     def _break(self, error: JournalBroken, cause: BaseException | None = None) -> None:
         error.__cause__ = cause or error.__cause__
         self._broken = error
+        self._refused = True
         self._tell(self._on_broken, error)
 
     def _tell(self, callback: Callable[..., object], *args: object) -> None:

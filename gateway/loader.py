@@ -20,7 +20,7 @@ from gateway.runtime import Runner, Watchdog
 from gateway.security import Keyring
 from gateway.tracing import trace_models
 from registry import privacy, service
-from registry.errors import RegistryError
+from registry.errors import RegistryError, StoreUnavailable
 from registry.lifecycle import champions
 from registry.payload_policy import PayloadPolicy
 from registry.records import CHAMPION, SettingName, Version, WorkerStatus
@@ -46,13 +46,24 @@ class Loader:
         self._registry = registry
         self._watchdog = watchdog
         self._poll_s = poll_s
+        self._is_reported = False
 
     async def load(self) -> None:
-        """Bring the roster to the store's present generation, and tell the store that it is."""
+        """Bring the roster to the store's present generation, and tell the store that it is.
+
+        Where the store cannot take that, `follow` tells it later: the roster serves all the same.
+        """
         roster = await asyncio.to_thread(self._build, self.roster)
         self.roster = roster
         apply_log_settings(roster.logging)
         logger.debug("roster_loaded", generation=roster.generation)
+        self._is_reported = False
+        try:
+            await self._report(roster)
+        except StoreUnavailable as error:
+            logger.warning("roster_not_reported", detail=str(error))
+
+    async def _report(self, roster: Roster) -> None:
         status = WorkerStatus(
             worker=self._worker,
             pid=os.getpid(),
@@ -60,6 +71,7 @@ class Loader:
             failures=dict(roster.failures),
         )
         await asyncio.to_thread(self._registry.store.report_worker, status)
+        self._is_reported = True
 
     async def follow(self) -> None:
         """Load each new generation within a poll and its loading time; never returns.
@@ -76,6 +88,8 @@ class Loader:
                 if generation != self.roster.generation or is_retry:
                     retry_at = loop.time() + _RETRY_S
                     await self.load()
+                elif not self._is_reported:
+                    await self._report(self.roster)
             except RegistryError as error:
                 logger.warning("store_not_followed", error=error.slug, detail=str(error))
             except Exception as error:  # noqa: BLE001 - the top of a loop that must not end

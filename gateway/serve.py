@@ -18,6 +18,7 @@ from gateway.settings import Settings, write_settings
 from registry.audit.keyfile import KeyFile
 from registry.audit.origins import open_log
 from registry.errors import Conflict, InvalidRequest, StoreUnavailable
+from registry.files import sync_folder
 from registry.store import Store, open_store
 from registry.times import now
 from registry.tlog.note import BadNote
@@ -118,6 +119,7 @@ def serve(settings: Settings) -> None:
         _check_spans()
     store = open_store(settings.data_dir)
     settings.journal_dir.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(settings.data_dir)  # a journal whose folder is gone would be gone with it
     with sole_server(settings.data_dir):
         store.clear_workers()
         Slots(settings.metrics_dir).clear()

@@ -74,8 +74,8 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
         settings=settings,
         registry=registry,
         loader=loader,
-        pipeline=pipeline,
         journal=journal,
+        pipeline=pipeline,
         meter=meter,
         trail=AuditTrail(store, settings.journal_dir),
     )

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from registry.records import Draft, Version
 from registry.registry import Author, Registry
 from registry.store import open_store
 from registry.times import now
+
+# Takes a line of what a test counted.
+Count = Callable[[str], None]
 
 AUTHOR = Author(principal="local:tests")
 _OPSET = [helper.make_opsetid("", 18)]

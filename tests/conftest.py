@@ -1,6 +1,7 @@
 """Fixtures that every kind of test may use."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,25 @@ import pytest
 pytest.register_assert_rewrite("tests.http.conformance", "tests.http.world", "tests.http.wire")
 
 from registry.registry import Registry  # noqa: E402 - after asserts are made to explain
-from tests.builders import open_registry  # noqa: E402
+from tests.builders import Count, open_registry  # noqa: E402
+
+COUNTS = "counts"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write what tests counted, which is what a long run is made for."""
+    passed = terminalreporter.getreports("passed")
+    counts = [one for report in passed for name, one in report.user_properties if name == COUNTS]
+    if counts:
+        terminalreporter.section("counted")
+        for line in counts:
+            terminalreporter.write_line(str(line))
+
+
+@pytest.fixture
+def count(record_property: Callable[[str, object], None]) -> Count:
+    """Keep a line of what a test counted for the end of the run."""
+    return partial(record_property, COUNTS)
 
 
 @pytest.fixture

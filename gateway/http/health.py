@@ -10,6 +10,7 @@ from msgspec import Struct
 
 import gateway
 from gateway.http.access import OPEN, open_to
+from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.protocol.messages import ModelMetadata, ServerMetadata, model_metadata, server_metadata
 from gateway.roster import Roster, ServedVersion
@@ -68,14 +69,16 @@ def is_live() -> Live:
     return Live(live=True)
 
 
-@get("/v2/health/ready", opt=OPEN, sync_to_thread=False)
-def is_ready(
-    loader: NamedDependency[Loader], settings: NamedDependency[Settings]
+@get("/v2/health/ready", opt=OPEN)
+async def is_ready(
+    loader: NamedDependency[Loader],
+    journal: NamedDependency[Journal],
+    settings: NamedDependency[Settings],
 ) -> Response[Ready]:
-    """Say whether inference is answered: versions are loaded, and records find room on the disk."""
+    """Say whether inference is answered: versions are loaded, and the disk takes records."""
     disk = os.statvfs(settings.journal_dir)
     has_room = disk.f_bavail * disk.f_frsize >= _LEAST_FREE_BYTES
-    ready = has_room and loader.roster.generation >= 0
+    ready = has_room and loader.roster.generation >= 0 and await journal.is_taking()
     return Response(Ready(ready=ready), status_code=200 if ready else 503)
 
 

@@ -1,7 +1,7 @@
 """The log: journal records brought into the store, in order and exactly once."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from registry.audit.segment import Damage, Group, is_sealed, list_segments, read_groups
 from registry.entry import Entry, encode_record, new_record_id, now_ns
+from registry.files import sync_folder
 from registry.records import AuditRecord, Kind, Outcome
 from registry.store import Store
 
@@ -63,8 +64,7 @@ def integrate(
             after_batch()
         if sealed:
             done.append(path.name)
-    for name in positions:
-        store.forget_segment(name)
+    drop_segments(store, journal_dir, positions)
     return Integrated(records=records, done=tuple(done), damaged=tuple(damaged))
 
 
@@ -83,10 +83,17 @@ def damaged_segments(journal_dir: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in journal_dir.glob(f"*{DAMAGED_SUFFIX}")))
 
 
-def drop_segments(store: Store, journal_dir: Path, segments: Iterable[str]) -> None:
-    """Remove segments that are done."""
+def drop_segments(store: Store, journal_dir: Path, segments: Collection[str]) -> None:
+    """Remove segments that are done, and forget them once no power failure can bring them back.
+
+    One that came back without its position would be read from its start, and what it holds is in
+    the store already.
+    """
     for name in segments:
         (journal_dir / name).unlink(missing_ok=True)
+    if segments:
+        sync_folder(journal_dir)
+    for name in segments:
         store.forget_segment(name)
 
 

@@ -50,8 +50,8 @@ class AuditTrail:
     def find(self, wanted: RecordFilter, *, limit: int = 100, cursor: str | None = None) -> Page:
         """Return the newest records that a filter accepts, at most `limit`, older than `cursor`.
 
-        Records written meanwhile are newer than every cursor, so that following cursors meets each
-        record that existed at the first page once.
+        Following cursors meets each record that existed at the first page once. What is written
+        meanwhile is newer than every cursor, unless a clock goes back.
         """
         limit = max(1, min(limit, MAX_LIMIT))
         cursor = None if cursor is None else _as_written(cursor)

@@ -30,6 +30,7 @@ from msgspec import Struct
 
 from registry.entry import Entry, new_record_id, now_ns
 from registry.errors import JournalBroken, JournalUnavailable, StoreIncompatible
+from registry.files import sync_folder
 
 SUFFIX = ".segment"
 PREPARED = 1 << 20  # bytes of zeros that a writer keeps ahead of its groups
@@ -114,14 +115,16 @@ class SegmentWriter:
         start = _MAGIC + self._mark
         self._commit(start + struct.pack("<I", zlib.crc32(start)))
         try:
-            _sync_directory(self.path.parent)
+            sync_folder(self.path.parent)
         except OSError as error:
             raise self._break("sync of the folder", error) from error
 
     def _commit(self, data: bytes | bytearray) -> None:
         end = self.size + len(data)
         try:
-            if end > self._prepared:
+            # Not behind a header that is not synced yet: a reader that finds bytes behind a bad
+            # header takes it for damage.
+            if self.size and end > self._prepared:
                 self._prepare(end)
             _write(self._fd, data, self.size)
         except OSError as error:
@@ -296,14 +299,6 @@ def _write(fd: int, data: bytes | bytearray, at: int) -> None:
     while rest:
         written = os.pwrite(fd, rest, at)
         rest, at = rest[written:], at + written
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _refusal(error: OSError) -> JournalUnavailable:

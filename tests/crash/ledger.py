@@ -1,4 +1,4 @@
-"""Callers that remember every answer they got, and the check that no answer was forgotten."""
+"""Callers that remember every answer they got, and look for each of them in the audit trail."""
 
 import http.client
 import itertools
@@ -6,16 +6,13 @@ import json
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from registry.audit.log import integrate
 from registry.audit.query import AuditTrail
-from registry.entry import commit, decode_record
+from registry.entry import commit
 from registry.errors import NotFound
 from registry.records import RecordFilter
-from registry.registry import Registry
 from tests.builders import infer_body
 
 CALLERS = 8
@@ -123,28 +120,3 @@ def _is_held(trail: AuditTrail, record_id: str, request_id: str) -> bool:
         and record.input == commit(payload.salt, payload.input)
         and record.output == commit(payload.salt, payload.output)
     )
-
-
-def check_log(registry: Registry, journal_dir: Path) -> int:
-    """Integrate what is left, check the whole log, and return how many inferences it holds.
-
-    The indexes have no gaps, every payload is what its record commits to, SQLite finds its file
-    whole, and no journal segment is left.
-    """
-    while integrate(registry.store, journal_dir).records:
-        pass
-    assert not list(journal_dir.glob("*.damaged"))
-    rows: list[tuple[int, bytes]] = []
-    before = None
-    while page := registry.store.records(RecordFilter(), before=before, limit=1000):
-        rows += page
-        before = decode_record(page[-1][1]).id
-    assert sorted(index for index, _ in rows) == list(range(len(rows)))
-    records = [decode_record(leaf) for _, leaf in rows]
-    answered = [record for record in records if record.output is not None]
-    for record in answered:
-        payload = registry.store.payload(record.id)
-        assert payload is not None
-        assert record.input == commit(payload.salt, payload.input)
-        assert record.output == commit(payload.salt, payload.output)
-    return len(answered)

@@ -1,10 +1,5 @@
 """A failed sync ends the worker: it answers nothing more, and what it answered is there."""
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +10,10 @@ from gateway.worker import JOURNAL_BROKEN_EXIT
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
 from tests.builders import Gateway, add_key, linear_model, publish, serving
-from tests.crash.ledger import Callers, check_log, lost_records, missing_records
+from tests.crash.checker import check
+from tests.crash.ledger import Callers, missing_records
 from tests.crash.processes import children
+from tests.crash.traced import injection, tracing
 
 ENDED_WITHIN_S = 1.0
 
@@ -41,7 +38,7 @@ def fail_sync(data_dir: Path, registry: Registry, nth: int) -> None:
     with serving(data_dir) as gateway:
         [worker] = children(gateway, "gateway.worker")
         with (
-            failing_sync(worker, nth),
+            tracing(worker, *injection("fdatasync", "error=EIO", nth)),
             Callers(gateway.url, token, "sum") as callers,
         ):
             broken = gateway.wait_for("journal_broken")
@@ -55,36 +52,8 @@ def fail_sync(data_dir: Path, registry: Registry, nth: int) -> None:
     assert callers.refused > 0
     assert callers.answered_after_refusal == 0
     assert callers.unexpected == []
-    check_log(registry, data_dir / "journal")
-    assert lost_records(trail, callers.acknowledged) == []
+    assert check(registry.store, data_dir, callers.acknowledged).is_clean
     assert failed_once(gateway)
-
-
-@contextmanager
-def failing_sync(pid: int, nth: int) -> Iterator[None]:
-    """Make the n-th fdatasync of a process fail with EIO, from now on counted."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is not installed")
-    tracer = subprocess.Popen(
-        [
-            strace, "-f", "-p", str(pid), "-o", os.devnull,
-            "-e", "trace=fdatasync", "-e", f"inject=fdatasync:error=EIO:when={nth}",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    assert tracer.stderr is not None
-    with tracer.stderr as lines:
-        said = lines.readline()
-        if "attached" not in said:
-            tracer.wait()
-            pytest.skip(f"strace may not attach here: {said.strip()}")
-        try:
-            yield
-        finally:
-            tracer.terminate()
-            tracer.wait()
 
 
 def seconds_between(earlier: dict[str, Any], later: dict[str, Any]) -> float:

@@ -4,10 +4,10 @@ import os
 import signal
 from pathlib import Path
 
-from registry.audit.query import AuditTrail
 from registry.registry import Registry
 from tests.builders import add_key, linear_model, publish, serving
-from tests.crash.ledger import Callers, check_log, lost_records
+from tests.crash.checker import check
+from tests.crash.ledger import Callers
 from tests.crash.processes import children, wait_for_end
 
 ENDED_WITHIN_S = 5
@@ -30,9 +30,7 @@ def test_processes_end_with_their_supervisor_and_a_new_one_takes_over(
             callers.wait_for_answers(100)
 
     assert callers.unexpected == []
-    check_log(registry, tmp_path / "journal")
-    trail = AuditTrail(registry.store, tmp_path / "journal")
-    assert lost_records(trail, callers.acknowledged) == []
+    assert check(registry.store, tmp_path, callers.acknowledged).is_clean
 
 
 def test_a_controller_that_was_started_anew_ends_with_its_supervisor(

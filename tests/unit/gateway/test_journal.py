@@ -234,6 +234,42 @@ def test_a_full_disk_refuses_its_group_and_later_entries_are_taken(
     assert leaves_in(tmp_path) == [b"leaf 3"]
 
 
+def test_a_journal_without_room_for_a_segment_refuses_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", refusing)
+            journal = Journal(tmp_path, on_broken=unexpected)
+            with pytest.raises(JournalUnavailable):
+                await append(journal, make_entry(1))
+            assert not await journal.is_taking()
+        await append(journal, make_entry(2))
+        await journal.close()
+
+    run(main())
+    assert leaves_in(tmp_path) == [b"leaf 2"]
+
+
+def test_a_refusing_journal_finds_out_that_there_is_room_without_an_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        journal = Journal(tmp_path, on_broken=unexpected)
+        assert await journal.is_taking()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", refusing)
+            with pytest.raises(JournalUnavailable):
+                await append(journal, make_entry(1))
+            assert not await journal.is_taking()
+        assert await journal.is_taking()
+        await append(journal, make_entry(2))
+        await journal.close()
+
+    run(main())
+    assert groups_in(tmp_path) == [[], [make_entry(2)]]
+
+
 def test_a_real_limit_of_the_file_system_is_a_refusal_and_recovery_needs_no_restart(
     tmp_path: Path,
 ) -> None:

@@ -61,6 +61,13 @@ def test_a_segment_is_sealed_when_its_writer_closes_it(tmp_path: Path) -> None:
     assert is_sealed(writer.path)
 
 
+def test_nothing_lies_behind_a_header_until_it_is_synced(tmp_path: Path) -> None:
+    # A power failure may leave the length alone, and bytes behind a bad header are damage.
+    writer = SegmentWriter(tmp_path)
+    assert writer.path.stat().st_size == writer.size
+    writer.close()
+
+
 def test_a_segment_that_its_writer_has_not_locked_yet_is_not_sealed(tmp_path: Path) -> None:
     path = tmp_path / "new.segment"
     path.touch()
