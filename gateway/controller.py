@@ -121,13 +121,6 @@ def _open_witnesses(settings: Settings, store: Store, publisher: Publisher) -> "
     return witnesses
 
 
-def _remove(remover: Remover) -> None:
-    try:
-        remover.run(_REMOVAL_S)
-    except RegistryError as error:
-        logger.error("removal_failed", error=type(error).__name__, detail=str(error))
-
-
 def main() -> None:
     """Run the controller from its command line: settings and pipe as the supervisor gives."""
     settings = read_settings(sys.argv[1])

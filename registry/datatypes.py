@@ -22,7 +22,14 @@ class Datatype(StrEnum):
     BF16 = "BF16"  # last, since a datatype's place is its code in the canonical form
 
 
-FLOATS = frozenset({Datatype.FP16, Datatype.FP32, Datatype.FP64, Datatype.BF16})
+# The greatest finite number of each datatype of floating point; the least is its negative.
+FLOAT_BOUNDS: dict[Datatype, float] = {
+    Datatype.FP16: (2 - 2**-10) * 2.0**15,
+    Datatype.BF16: (2 - 2**-7) * 2.0**127,
+    Datatype.FP32: (2 - 2**-23) * 2.0**127,
+    Datatype.FP64: (2 - 2**-52) * 2.0**1023,
+}
+FLOATS = frozenset(FLOAT_BOUNDS)
 
 # The least and the greatest number of each datatype of integers.
 INTEGER_BOUNDS: dict[Datatype, tuple[int, int]] = {

@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
 
-import ml_dtypes
 from msgspec import Struct
 
-from registry.datatypes import FLOATS, INTEGER_BOUNDS, Datatype
+from registry.datatypes import FLOAT_BOUNDS, INTEGER_BOUNDS, Datatype
 from registry.errors import InvalidRequest, clip
 from registry.records import Signature, TensorSpec
-from registry.tensors import NUMPY_TYPES
 
 
 class Mode(StrEnum):
@@ -106,8 +104,8 @@ def _check_named(
 
 
 def _edges_fault(spec: TensorSpec, edges: tuple[int | float, ...]) -> str:
-    if spec.datatype in FLOATS:
-        greatest = float(ml_dtypes.finfo(NUMPY_TYPES[spec.datatype]).max)  # type: ignore[no-untyped-call]
+    if spec.datatype in FLOAT_BOUNDS:
+        greatest = FLOAT_BOUNDS[spec.datatype]
         if not all(math.isfinite(edge) and abs(edge) <= greatest for edge in edges):
             return f"an edge is not a number of {spec.datatype}"
     elif spec.datatype in INTEGER_BOUNDS:

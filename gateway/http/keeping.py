@@ -43,11 +43,13 @@ class HoldChange(Struct, forbid_unknown_fields=True):
     reason: str
 
 
-@get("/admin/models/{model:str}/payload-policy", opt=_READERS, sync_to_thread=True)
-def show_payload_policy(registry: NamedDependency[Registry], model: ModelName) -> PayloadPolicy:
+@get("/admin/models/{model:str}/payload-policy", opt=_READERS)
+async def show_payload_policy(
+    registry: NamedDependency[Registry], model: ModelName
+) -> PayloadPolicy:
     """Show what is kept of the payloads of a model."""
-    registry.versions(model)
-    return privacy.payload_policy(registry.store, model)
+    await asyncio.to_thread(registry.versions, model)
+    return await asyncio.to_thread(privacy.payload_policy, registry.store, model)
 
 
 @put("/admin/models/{model:str}/payload-policy", opt=_ADMINS, request_max_body_size=JSON_LIMIT)
@@ -62,10 +64,10 @@ async def set_payload_policy(
     return policy
 
 
-@get("/admin/models/{model:str}/retention", opt=_READERS, sync_to_thread=True)
-def show_retention(registry: NamedDependency[Registry], model: ModelName) -> RetentionView:
+@get("/admin/models/{model:str}/retention", opt=_READERS)
+async def show_retention(registry: NamedDependency[Registry], model: ModelName) -> RetentionView:
     """Show for how long payloads and records of a model are kept, and whether they are held."""
-    return _view(registry, model)
+    return await asyncio.to_thread(_view, registry, model)
 
 
 @put("/admin/models/{model:str}/retention", opt=_ADMINS, request_max_body_size=JSON_LIMIT)
