@@ -9,13 +9,17 @@ PEERS := fastapi kserve mlserver litserve bentoml cpp
 CXX ?= g++
 
 .PHONY: demo test check format bench bench-peers bench-gate bench-docs profile
-.PHONY: swap overload integration trail torture conformance kserve operators clean
+.PHONY: coverage swap overload integration trail torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest $(ARGS)
+
+coverage: .venv/dev.stamp
+	$(BIN)/python -m pytest --cov=gateway --cov=registry --cov-branch \
+		--cov-report=term-missing:skip-covered $(ARGS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check .
@@ -58,12 +62,12 @@ integration: .venv/demo.stamp
 	$(BIN)/python -m loadtests.integration $(ARGS)
 
 torture: .venv/dev.stamp
-	$(BIN)/python -m pytest -m torture --no-cov -rp $(ARGS)
+	$(BIN)/python -m pytest -m torture -rp $(ARGS)
 
 conformance: operators kserve
 
 kserve: .venv/dev.stamp .venv-peer-kserve/peer.stamp
-	$(BIN)/python -m pytest -m conformance --no-cov -rP tests/conformance/test_kserve.py $(ARGS)
+	$(BIN)/python -m pytest -m conformance -rP tests/conformance/test_kserve.py $(ARGS)
 
 operators: .venv/dev.stamp
 	$(BIN)/python -m tests.conformance.operators $(ARGS)
