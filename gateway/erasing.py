@@ -49,7 +49,7 @@ async def erase(
     Raises NotErased where the journal still holds records after the deadline, else what
     `registry.privacy.erase` raises; then nothing was changed.
     """
-    privacy.check_erasure(subject, reason)
+    await asyncio.to_thread(privacy.check_erasure, registry, subject, reason)
     clock = asyncio.get_running_loop().time
     deadline = clock() + deadline_s
     began_with = await asyncio.to_thread(segments_with_records, journal_dir)

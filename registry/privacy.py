@@ -17,6 +17,7 @@ from registry.records import Kind, Setting, SettingName, VersionState, to_json
 from registry.registry import Author, Registry
 from registry.retention import Retention, check_retention, effective_policy
 from registry.store import Reader
+from registry.stores.payloads import Subject
 from registry.times import now
 
 _LONGEST_SUBJECT = 256
@@ -108,13 +109,12 @@ def erase(registry: Registry, subject: str, reason: str, author: Author) -> Eras
     What is still in the journal is not reached: `gateway.erasing` waits for it first.
     Raises SubjectNotFound, UnderHold, InvalidRequest and PayloadKeyMissing.
     """
-    check_erasure(subject, reason)
+    _check_texts(subject, reason)
     with registry.store.write() as tx:
         found = tx.find_subject(subject)
         if found is None:
             raise SubjectNotFound
-        if held := sorted(found.models & holds(tx).keys()):
-            raise UnderHold(held)
+        _check_hold(tx, found)
         payloads = tx.erase(found)
         record = registry.record(
             tx, "erase", author, now(), kind=Kind.ERASURE,
@@ -123,8 +123,24 @@ def erase(registry: Registry, subject: str, reason: str, author: Author) -> Eras
     return Erased(record_id=record.id, subject_id=found.id.hex(), payloads=payloads)
 
 
-def check_erasure(subject: str, reason: str) -> None:
-    """Accept what an erasure is given. Raises InvalidRequest."""
+def check_erasure(registry: Registry, subject: str, reason: str) -> None:
+    """Accept an erasure, as far as can be told before the journal is in the store.
+
+    Raises UnderHold, InvalidRequest and PayloadKeyMissing.
+    """
+    _check_texts(subject, reason)
+    with registry.store.write() as tx:
+        found = tx.find_subject(subject)
+        if found is not None:
+            _check_hold(tx, found)
+
+
+def _check_hold(view: Reader, found: Subject) -> None:
+    if held := sorted(found.models & holds(view).keys()):
+        raise UnderHold(held)
+
+
+def _check_texts(subject: str, reason: str) -> None:
     check_reason(reason)
     if not 0 < len(subject) <= _LONGEST_SUBJECT or not is_unicode(subject):
         raise InvalidRequest("subject", "A subject is a text of 1 to 256 characters.")

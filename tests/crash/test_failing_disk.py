@@ -18,7 +18,7 @@ from tests.crash.traced import FAULTS, count_changes, injection, run_traced
 
 PROGRAM = "tests.crash.program"
 SEED, TURNS = "1", "30"
-FEW = 60
+FEW = 40
 
 Point = tuple[str, str, int]  # system call, fault, and which of them
 
@@ -29,7 +29,7 @@ def memory() -> Iterator[Path]:
         yield folder
 
 
-def test_no_call_that_fails_loses_what_was_acknowledged_at_60_points(
+def test_no_call_that_fails_loses_what_was_acknowledged_at_40_points(
     memory: Path, count: Count
 ) -> None:
     points = find_points(memory)
