@@ -7,6 +7,7 @@ from registry.records import CHAMPION, NAME_PATTERN, RESERVED_MODEL_NAMES
 
 MAX_REASON = 1000
 MAX_LABEL = 200
+MAX_SUBJECT = 256
 
 _NAME = re.compile(NAME_PATTERN)
 _NAME_RULE = "begins with a letter or digit and has up to 128 letters, digits, '-', '_' and '.'."
@@ -32,6 +33,11 @@ def refuse_champion(alias: str) -> None:
     """Keep the champion's alias out of all but promotion and rollback. Raises InvalidRequest."""
     if alias == CHAMPION:
         raise InvalidRequest("alias", "The champion moves by promotion and rollback alone.")
+
+
+def is_subject(text: str) -> bool:
+    """Say whether a text may name the person whom a request is about."""
+    return 0 < len(text) <= MAX_SUBJECT and is_unicode(text)
 
 
 def check_reason(reason: str) -> None:

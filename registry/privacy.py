@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from registry import service
 from registry.errors import InvalidRequest, SubjectNotFound, UnderHold
-from registry.names import check_reason, is_unicode
+from registry.names import check_reason, is_subject
 from registry.payload_policy import PayloadPolicy, check_policy
 from registry.records import Kind, Setting, SettingName, VersionState, to_json
 from registry.registry import Author, Registry
@@ -19,8 +19,6 @@ from registry.retention import Retention, check_retention, effective_policy
 from registry.store import Reader
 from registry.stores.payloads import Subject
 from registry.times import now
-
-_LONGEST_SUBJECT = 256
 
 
 class Erased(Struct, frozen=True, kw_only=True):
@@ -142,7 +140,7 @@ def _check_hold(view: Reader, found: Subject) -> None:
 
 def _check_texts(subject: str, reason: str) -> None:
     check_reason(reason)
-    if not 0 < len(subject) <= _LONGEST_SUBJECT or not is_unicode(subject):
+    if not is_subject(subject):
         raise InvalidRequest("subject", "A subject is a text of 1 to 256 characters.")
 
 

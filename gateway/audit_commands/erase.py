@@ -1,6 +1,7 @@
 """`gateway audit erase`: destroy what is kept of a person."""
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -20,12 +21,16 @@ def erase_subject(data_dir: Path, subject: str, reason: str) -> None:
     """Destroy all that is kept of the person whom requests named SUBJECT."""
     registry = open_registry(data_dir)
     journal_dir = data_dir / "journal"
-    try:
-        with sole_server(data_dir):
+    with ExitStack() as alone:
+        try:
+            alone.enter_context(sole_server(data_dir))
+        except Conflict:
+            is_served = True  # and so the controller integrates
+        else:
+            is_served = False
+        if not is_served:
             # What is destroyed must not stay in clear; what is not signed yet is at the next start.
             drop_segments(registry.store, journal_dir, integrate(registry.store, journal_dir).done)
-    except Conflict:
-        pass  # it is served, and so the controller integrates
     erased = asyncio.run(
         erase(registry, journal_dir, subject=subject, reason=reason, author=local_author())
     )

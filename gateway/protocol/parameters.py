@@ -9,9 +9,8 @@ from msgspec.structs import replace
 from gateway.protocol.messages import Parameter, RequestedOutput
 from gateway.protocol.refusal import Refusal, refuse
 from registry.datatypes import Datatype
+from registry.names import is_subject
 from registry.records import Signature
-
-LONGEST_SUBJECT = 256  # characters
 
 _INT64_MIN, _INT64_MAX, _UINT64_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
 _SCALARS = frozenset({str, bool, int, float})
@@ -122,7 +121,7 @@ def _are_parameters(value: Any) -> bool:
 
 
 def _is_subject(value: Any) -> bool:
-    return type(value) is str and 0 < len(value) <= LONGEST_SUBJECT
+    return type(value) is str and is_subject(value)
 
 
 def _is_count(value: Any) -> bool:
