@@ -18,7 +18,6 @@ from gateway.errors import (
     TooLate,
     Unforeseen,
 )
-from gateway.leaves import Blanks
 from gateway.logs import logger
 from gateway.protocol.messages import Encoded, InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, label
@@ -221,7 +220,7 @@ class Case:
         assert self.lane is not None
         values = dict(zip(served.runner.outputs, run.values, strict=True))
         outputs = {output.name: values[output.name] for output in request.outputs}
-        parameters: dict[str, Parameter] = {"record_id": self.record_id, "lane": self.lane.value}
+        parameters: dict[str, Parameter] = {"record_id": self.record_id, "lane": self.lane}
         if self.findings.flagged:
             parameters["flags"] = ", ".join(map(label, self.findings.flagged))
         self.encoded = encode_response(
@@ -241,20 +240,22 @@ class Case:
         )
         if not is_plain or served is None or request is None or run is None or self.lane is None:
             return encode_record(self._record(kept))
-        blanks = Blanks(
-            self.record_id,
-            self.time_ns,
-            request.id,
-            request.rows,
-            run.batch,
-            run.batch_row,
-            self._latency_us(),
-            kept.input or "",
-            kept.output or "",
-            kept.subject,
-            kept.payload,
+        return served.leaves.write(
+            self.lane,
+            self.key.id,
+            self.call.source,
+            id=self.record_id,
+            time_ns=self.time_ns,
+            request_id=request.id,
+            rows=request.rows,
+            batch=run.batch,
+            batch_row=run.batch_row,
+            latency_us=self._latency_us(),
+            input=kept.input or "",
+            output=kept.output or "",
+            subject=kept.subject,
+            payload=kept.payload,
         )
-        return served.leaves.write(self.lane, self.key.id, self.call.source, blanks)
 
     def _latency_us(self) -> int:
         return self.elapsed_ns // 1000

@@ -4,7 +4,6 @@ The form is what `registry.entry.encode_record` itself writes for a record whose
 so a leaf has the very bytes that it would have written for the record, in a quarter of the time.
 """
 
-from msgspec import Struct
 from msgspec.json import encode
 
 from registry.entry import encode_record
@@ -29,22 +28,6 @@ _MARKS = {
 }
 
 
-class Blanks(Struct, frozen=True, gc=False):
-    """What differs between the answers of a version to one caller on one lane."""
-
-    id: str
-    time_ns: int
-    request_id: str | None
-    rows: int
-    batch: int
-    batch_row: int
-    latency_us: int
-    input: str
-    output: str
-    subject: str | None = None  # the commitment
-    payload: str | None = None
-
-
 class AnswerLeaves:
     """The forms of one version, made as callers appear."""
 
@@ -62,10 +45,26 @@ class AnswerLeaves:
         self._reduced = reduced
         self._forms: dict[_Key, bytes] = {}
 
-    def write(self, lane: Lane, principal: str, source: str | None, blanks: Blanks) -> bytes:
-        """Return the leaf of an answer that broke no rule."""
-        request_id, subject = blanks.request_id, blanks.subject
-        key = (lane, principal, source, request_id is None, subject is None, blanks.payload)
+    def write(
+        self,
+        lane: Lane,
+        principal: str,
+        source: str | None,
+        *,
+        id: str,
+        time_ns: int,
+        request_id: str | None,
+        rows: int,
+        batch: int,
+        batch_row: int,
+        latency_us: int,
+        input: str,
+        output: str,
+        subject: str | None = None,
+        payload: str | None = None,
+    ) -> bytes:
+        """Return the leaf of an answer that broke no rule; `subject` is the commitment to it."""
+        key = (lane, principal, source, request_id is None, subject is None, payload)
         form = self._forms.get(key)
         if form is None:
             if len(self._forms) >= _MOST_FORMS:
@@ -74,15 +73,15 @@ class AnswerLeaves:
         named = () if request_id is None else (encode(request_id),)
         person = () if subject is None else (subject.encode(),)
         return form % (
-            blanks.id.encode(),
-            blanks.time_ns,
+            id.encode(),
+            time_ns,
             *named,
-            blanks.rows,
-            blanks.batch,
-            blanks.batch_row,
-            blanks.latency_us,
-            blanks.input.encode(),
-            blanks.output.encode(),
+            rows,
+            batch,
+            batch_row,
+            latency_us,
+            input.encode(),
+            output.encode(),
             *person,
         )
 

@@ -1,7 +1,6 @@
 """One entry of the journal: a record's exact bytes and the payload that stands beside it."""
 
 import os
-import threading
 import time
 from hashlib import sha256
 
@@ -12,10 +11,12 @@ from registry.records import AuditRecord
 
 SALT_SIZE = 32
 _ID_RANDOM_SIZE = 10
-_BLOCK_SIZE = 8192
+_ID_RANDOM_BITS = 8 * _ID_RANDOM_SIZE
+_DRAWS = 256
 _TIME_MASK = (1 << 48) - 1
-# The two highest bits of this digit are fixed, its lowest two are random.
-_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+# Where a UUID says of which kind it is (RFC 9562, sections 4.1 and 4.2): 4 bits and 2.
+_VERSION_AND_VARIANT = 0xF << 76 | 0b11 << 62
+_UUID7 = 7 << 76 | 0b10 << 62
 _COMMITMENT_PREFIX = b"\x02"  # apart from 0x00 and 0x01, which RFC 6962 uses for leaves and nodes
 
 
@@ -58,27 +59,28 @@ class Heading(Struct, frozen=True, gc=False):
 
 
 class _Randomness:
-    """Random bytes of the operating system, fetched in blocks, each byte given out once.
+    """Random bytes of the operating system, fetched many at a time, each given out once.
 
     A system call for each record would let go of the interpreter's lock, which on a busy core costs
-    far more than the call.
+    far more than the call. Threads may draw at once: taking the last of a list is one step.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._block = b""
-        self._used = 0
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._left: list[bytes] = []
 
-    def draw(self, size: int) -> bytes:
-        with self._lock:
-            start, self._used = self._used, self._used + size
-            if self._used > len(self._block):
-                self._block = os.urandom(_BLOCK_SIZE)
-                start, self._used = 0, size
-            return self._block[start : self._used]
+    def draw(self) -> bytes:
+        try:
+            return self._left.pop()
+        except IndexError:
+            block = os.urandom(self._size * _DRAWS)
+            last = len(block) - self._size
+            self._left.extend(block[at : at + self._size] for at in range(0, last, self._size))
+            return block[last:]
 
 
-_randomness = _Randomness()
+_salts = _Randomness(SALT_SIZE)
+_id_randomness = _Randomness(_ID_RANDOM_SIZE)
 _record_encoder = msgspec.json.Encoder()
 _record_decoder = msgspec.json.Decoder(AuditRecord)
 _heading_decoder = msgspec.json.Decoder(Heading)
@@ -109,15 +111,15 @@ def commit(salt: bytes, payload: bytes) -> str:
 
 
 def new_salt() -> bytes:
-    return _randomness.draw(SALT_SIZE)
+    return _salts.draw()
 
 
 def new_record_id(time_ns: int) -> str:
     """Make a UUIDv7 (RFC 9562, section 5.7): ids of later milliseconds sort after earlier ones."""
-    time = f"{time_ns // 1_000_000 & _TIME_MASK:012x}"
-    random = _randomness.draw(_ID_RANDOM_SIZE).hex()
-    variant = _VARIANTS[random[3]]
-    return f"{time[:8]}-{time[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
+    since_ms = time_ns // 1_000_000 & _TIME_MASK
+    number = since_ms << _ID_RANDOM_BITS | int.from_bytes(_id_randomness.draw())
+    digits = (number & ~_VERSION_AND_VARIANT | _UUID7).to_bytes(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def now_ns() -> int:

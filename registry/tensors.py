@@ -72,6 +72,7 @@ def datatype_of(tensor: Tensor) -> Datatype:
     return _datatype(tensor.dtype)
 
 
+@lru_cache(maxsize=256)
 def _datatype(numpy_type: np.dtype[Any]) -> Datatype:
     return Datatype.BYTES if numpy_type.kind in _TEXT_KINDS else _BY_NUMPY[numpy_type]
 
@@ -100,12 +101,12 @@ def encode_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """
     parts: list[bytes] = []
     for name, tensor in tensors.items():
-        data = element_bytes(tensor)
-        if tensor.dtype.kind in _TEXT_KINDS:
-            parts.append(_head(name, tensor.dtype, tensor.shape, len(data)))
+        numpy_type = tensor.dtype
+        if numpy_type.kind in _TEXT_KINDS:
+            data = element_bytes(tensor)
+            parts += (_head(name, numpy_type, tensor.shape, len(data)), data)
         else:
-            parts.append(_fixed_head(name, tensor.dtype, tensor.shape))
-        parts.append(data)
+            parts += (_fixed_head(name, numpy_type, tensor.shape), tensor.tobytes())
     return b"".join(parts)
 
 

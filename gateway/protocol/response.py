@@ -81,7 +81,7 @@ def encode_response(
 def json_tensor(name: str, tensor: Tensor) -> JsonTensor:
     """Write a tensor in the protocol's JSON form, under the limits that `encode_response` names."""
     datatype = datatype_of(tensor)
-    data = tensor.ravel().tolist()
+    data = (tensor if tensor.ndim == 1 else tensor.ravel()).tolist()
     if datatype is Datatype.BYTES:
         data = [_text(element) for element in data]
     return JsonTensor(name, tensor.shape, datatype, data)
