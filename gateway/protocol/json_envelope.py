@@ -10,7 +10,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct
 
-from gateway.protocol.json_typed import FEW, MANY, TypedInput
+from gateway.protocol.json_numbers import read_members
+from gateway.protocol.json_typed import TYPED_INPUT, TypedInput
 from gateway.protocol.refusal import Refusal, refuse
 
 MAX_ID_LENGTH = 256
@@ -48,8 +49,7 @@ class TypedEnvelope(Struct, Generic[Input]):
     outputs: Any = None
 
 
-_decode_few = msgspec.json.Decoder(TypedEnvelope[FEW]).decode
-_decode_many = msgspec.json.Decoder(TypedEnvelope[MANY]).decode
+_decode_typed = msgspec.json.Decoder(TypedEnvelope[TYPED_INPUT]).decode
 _decode_loose = msgspec.json.Decoder(LooseEnvelope).decode
 # A text with the colon that makes it a key, or a brace outside of texts, after whatever else. The
 # quantifiers are possessive: nothing is ever tried twice, whatever the body.
@@ -58,17 +58,23 @@ _TOKEN = re.compile(rb'[^"{}]*+(?:("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*+(:?)|([{}]))'
 
 def read_typed(head: bytes) -> TypedEnvelope[TypedInput] | None:
     """Read the JSON of a plain request; None where it has to be looked at more closely."""
-    try:
-        if not head.isascii():
-            head.decode()
-        decode = _decode_few if len(head) < _LONG_BYTES else _decode_many
-        envelope: TypedEnvelope[TypedInput] = decode(head)
-    except (ValueError, RecursionError):  # ValueError includes msgspec's errors
-        return None
+    envelope = None if len(head) < _LONG_BYTES else _read_numbers(head)
+    if envelope is None:
+        try:
+            if not head.isascii():
+                head.decode()
+            envelope = _decode_typed(head)
+        except (ValueError, RecursionError):  # ValueError includes msgspec's errors
+            return None
     # Every key has its colon: as many colons as members were read leaves none for a duplicate.
     if not _has_colons(head, _members(envelope)) and has_duplicate_key(head):
         return None
     return envelope
+
+
+def _read_numbers(head: bytes) -> TypedEnvelope[TypedInput] | None:
+    members = read_members(head)
+    return TypedEnvelope(**members) if members and _is_id(members.get("id")) else None
 
 
 def read_loose(head: bytes) -> LooseEnvelope | Refusal:

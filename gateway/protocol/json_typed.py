@@ -1,8 +1,8 @@
 """Inputs whose JSON data is read in one pass with the body around it, as what their datatype holds.
 
-msgspec finds the type of an input by its datatype before it reads the data. It also holds each
-number to the limits of the datatype where there are few; where there are many, numpy does that for
-all at once, which takes longer to begin with and far less for each.
+msgspec finds the type of an input by its datatype before it reads the data, and holds each number
+to the limits of the datatype. Where `gateway.protocol.json_numbers` has read many at once, numpy
+holds all of them to the limits.
 """
 
 import operator
@@ -20,7 +20,8 @@ from registry.datatypes import Datatype
 from registry.records import TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor
 
-_WIDE = frozenset({Datatype.FP16, Datatype.FP32})  # whose limits numpy can check
+# Whose limits numpy can check: what is beyond becomes infinite.
+_WIDE = frozenset({Datatype.FP16, Datatype.FP32, Datatype.FP64})
 
 
 class TypedInput(Struct, gc=False):
@@ -43,7 +44,7 @@ def tensor_makers(spec: TensorSpec) -> dict[type[TypedInput], Maker]:
     """
     makers = {_CHECKED[spec.datatype]: _maker(spec, _array)}
     if spec.datatype in _WIDE:
-        makers[_UNCHECKED[spec.datatype]] = _maker(spec, _array_in_limits)
+        makers[NUMBERS[spec.datatype]] = _maker(spec, _array_in_limits)
     return makers
 
 
@@ -71,7 +72,7 @@ def _maker(spec: TensorSpec, read: Callable[..., Tensor]) -> Maker:
     return make
 
 
-def _array_in_limits(values: list[Any], numpy_type: np.dtype[Any]) -> Tensor:
+def _array_in_limits(values: Tensor, numpy_type: np.dtype[Any]) -> Tensor:
     with np.errstate(over="ignore"):
         array: Tensor = _array(values, numpy_type)
     if np.isinf(array).any():
@@ -79,8 +80,8 @@ def _array_in_limits(values: list[Any], numpy_type: np.dtype[Any]) -> Tensor:
     return array
 
 
-def _kind(datatype: Datatype, *, is_checked: bool) -> type[TypedInput]:
-    element: Any = element_type(datatype) if is_checked else float | None
+def _kind(datatype: Datatype) -> type[TypedInput]:
+    element: Any = element_type(datatype)
     # Texts are read flat only: lists among texts would pass for elements of an array of objects.
     nested: Any = element if datatype is Datatype.BYTES else element | list[element]
     kind: Any = msgspec.defstruct(
@@ -95,8 +96,12 @@ def _kind(datatype: Datatype, *, is_checked: bool) -> type[TypedInput]:
     return typed
 
 
-_CHECKED = {datatype: _kind(datatype, is_checked=True) for datatype in Datatype}
-_UNCHECKED = _CHECKED | {datatype: _kind(datatype, is_checked=False) for datatype in _WIDE}
-# All inputs of a body with few numbers, and of one with many.
-FEW: Any = reduce(operator.or_, _CHECKED.values())
-MANY: Any = reduce(operator.or_, _UNCHECKED.values())
+_CHECKED = {datatype: _kind(datatype) for datatype in Datatype}
+TYPED_INPUT: Any = reduce(operator.or_, _CHECKED.values())
+# Inputs whose data is an array of doubles, not held to any limits.
+NUMBERS: Any = {
+    datatype: msgspec.defstruct(
+        f"{datatype.capitalize()}Numbers", [], bases=(TypedInput,), gc=False
+    )
+    for datatype in _WIDE
+}

@@ -3,6 +3,7 @@
 import json
 import string
 import sys
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gateway.protocol import json_envelope
 from gateway.protocol.inputs import read_inputs
 from gateway.protocol.json_envelope import read_loose
+from gateway.protocol.json_numbers import read_members
 from gateway.protocol.messages import (
     InferRequest,
     RequestedOutput,
@@ -37,6 +40,15 @@ from registry.records import Signature, TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor, encode_tensors
 
 INTEGERS = [datatype for datatype in Datatype if "INT" in datatype]
+
+
+@pytest.fixture(scope="module", params=["by its length", "as long"], autouse=True)
+def read_as(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hold all of this for bodies that are read as long ones, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "as long":
+            patch.setattr(json_envelope, "_LONG_BYTES", 0)
+        yield
 
 
 def spec(name: str, datatype: str, *shape: int) -> TensorSpec:
@@ -667,6 +679,42 @@ def test_a_violation_is_written_without_what_it_lacks() -> None:
         "expected": "shape [-1]",
     }
     assert label(violation) == "bad-shape x"
+
+
+# Long bodies of floats: their numbers become an array at once
+
+
+@pytest.mark.parametrize(
+    ("shape", "data"),
+    [
+        ([2, 2], [1, 2.5, -3, 2**60]),
+        ([2, 2], [[1, 2], [3e38, 1e-400]]),
+        ([0, 2], []),
+    ],
+)
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+def test_numbers_of_a_long_body_become_an_array_at_once(
+    datatype: str, shape: list[int], data: list[Any]
+) -> None:
+    sent = body(member("x", datatype, shape, data), outputs=[{"name": "y"}], id="a")
+    members = read_members(sent)
+    assert members is not None
+    assert members["inputs"][0].data.tolist() == data
+    assert (members["id"], members["outputs"]) == ("a", [{"name": "y"}])
+
+
+@pytest.mark.parametrize(
+    "data", ["[1,[2],3]", "[[1],2]", "[[1,2],[3]]", "[[[1]]]", "[1,null]", "[true]", '["1"]', "{}"]
+)
+def test_what_only_looks_like_numbers_is_looked_at_closely(data: str) -> None:
+    assert read_members(raw(data)) is None
+
+
+def test_a_body_longer_than_the_parser_may_keep_is_read_all_the_same() -> None:
+    values = [0.5] * 300_000
+    sent = body(member("x", "FP32", [300_000], values))
+    assert len(sent) > 1 << 20
+    assert accepted(decode_request(sent, one("FP32", -1))).tensors["x"].tolist() == values
 
 
 # One pass or two: a plain body is read at once, any other input by input; both say the same

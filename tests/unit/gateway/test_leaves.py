@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.leaves import AnswerLeaves, Blanks
+from gateway.leaves import AnswerLeaves
 from registry.entry import encode_record
 from registry.records import AuditRecord, Kind, Lane, Outcome
 from registry.session import runtime_id
@@ -57,18 +57,33 @@ def test_a_leaf_from_a_form_is_the_encoded_record(
         reduced=REDUCED,
         payload=payload,
     )
-    blanks = Blanks(
-        record.id, time_ns, request_id, rows, batch, batch_row, latency_us, *commitments, payload
+    leaf = LEAVES.write(
+        lane,
+        "key-0123456789ab",
+        source,
+        id=record.id,
+        time_ns=time_ns,
+        request_id=request_id,
+        rows=rows,
+        batch=batch,
+        batch_row=batch_row,
+        latency_us=latency_us,
+        input=commitments[0],
+        output=commitments[1],
+        subject=commitments[2],
+        payload=payload,
     )
 
-    assert LEAVES.write(lane, "key-0123456789ab", source, blanks) == encode_record(record)
+    assert leaf == encode_record(record)
 
 
 def test_forms_do_not_grow_without_bound() -> None:
     leaves = AnswerLeaves(model="m", version=1, digest="sha256:ab", manifest="sha256:cd")
-    blanks = Blanks("id", 1, None, 1, 1, 0, 1, "a", "b")
+    blanks = {"id": "id", "request_id": None, "input": "a", "output": "b"}
+    counts = {"time_ns": 1, "rows": 1, "batch": 1, "batch_row": 0, "latency_us": 1}
 
     for number in range(3000):
-        leaves.write(Lane.CHAMPION, "key", f"10.0.{number // 256}.{number % 256}", blanks)
+        source = f"10.0.{number // 256}.{number % 256}"
+        leaves.write(Lane.CHAMPION, "key", source, **blanks, **counts)
 
     assert len(leaves._forms) <= 1024
