@@ -64,11 +64,16 @@ class LongRuns:
             thread.start()
 
     @property
+    def is_behind(self) -> bool:
+        """Whether more cases wait than threads are free."""
+        return len(self._queue) > self._free
+
+    @property
     def wait_s(self) -> float:
         """How long the next case would wait, predicted."""
-        waiting = len(self._queue)
-        if waiting <= self._free:
+        if not self.is_behind:
             return 0.0
+        waiting = len(self._queue)
         behind_us = self._queued_us * (waiting - self._free) / waiting
         return behind_us * self._stretch / len(self._threads) / 1e6
 

@@ -97,11 +97,12 @@ class Pipeline:
             self._metrics.unmet.fail(fault.slug)
             reply(fault)
             return
-        too_long = self._too_long(call)
-        if too_long is not None:
-            self._metrics.unmet.fail(too_long.slug)
-            reply(too_long)
-            return
+        if self._long_runs.is_behind:
+            too_long = self._too_long(call)
+            if too_long is not None:
+                self._metrics.unmet.fail(too_long.slug)
+                reply(too_long)
+                return
         self._in_flight += 1
         self._turn.append(Case(call, key, reply))
         if len(self._turn) == 1:
@@ -110,8 +111,6 @@ class Pipeline:
     def _too_long(self, call: Call) -> QueueTooLong | None:
         """Find a call that would wait too long for a thread, were it only one row."""
         wait_s = self._long_runs.wait_s
-        if not wait_s:
-            return None
         try:
             served, _ = self._roster().choose(call.model, call.version)
         except GatewayError:
@@ -195,14 +194,15 @@ class Pipeline:
             case.reply(case.result() if error is None else error)
         except Exception as fault:  # noqa: BLE001 - the others of the group wait for their replies
             logger.error("unforeseen_error", record_id=case.record_id, exc_info=fault)
+        series = self._series(case)
         if error is None:
-            self._tell(case)
+            self._tell(case, series)
         else:
-            self._series(case).fail(error.slug, case.elapsed_ns)
+            series.fail(error.slug, case.elapsed_ns)
 
-    def _tell(self, case: Case) -> None:
+    def _tell(self, case: Case, series: Series) -> None:
         """Count a case whose caller has its reply, and tell of it whoever is to know."""
-        series, run, request = self._series(case), case.run, case.request
+        run, request = case.run, case.request
         if case.refusal is not None:
             series.fail(case.refusal.code, case.elapsed_ns)
         elif run is not None and request is not None:

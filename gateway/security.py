@@ -1,14 +1,15 @@
 """Who may do what: API keys and roles. Decisions only; the registry stores the keys."""
 
 import secrets
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 
 from gateway.errors import Forbidden, Unauthenticated
 from registry.errors import InvalidRequest
 from registry.records import Key
+from registry.times import now
 
 _PREFIX = "gw_"
 _SECRET_BYTES = 32
@@ -33,10 +34,13 @@ class Keyring:
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys = {key.digest: key for key in keys if key.revoked is None}
 
-    def find(self, credential: bytes, now: datetime) -> Key | None:
-        """Return the key of a credential, or None where it is unknown, revoked or expired."""
+    def find(self, credential: bytes, now: Callable[[], datetime]) -> Key | None:
+        """Return the key of a credential, or None where it is unknown, revoked or expired.
+
+        `now` is asked only for a key that expires.
+        """
         key = self._keys.get(credential)
-        if key is None or (key.expires is not None and key.expires <= now):
+        if key is None or (key.expires is not None and key.expires <= now()):
             return None
         return key
 
@@ -57,7 +61,7 @@ def read_credential(authorization: str | None) -> bytes | None:
 
 def authenticate(keyring: Keyring, credential: bytes | None) -> Key:
     """Return the key of a request's credential. Raises Unauthenticated."""
-    key = None if credential is None else keyring.find(credential, datetime.now(UTC))
+    key = None if credential is None else keyring.find(credential, now)
     if key is None:
         raise Unauthenticated
     return key

@@ -163,12 +163,12 @@ def test_a_revoked_key_is_gone_with_the_next_roster(registry: Registry, loader: 
     key, token = make_key(name="test", roles=["viewer"], author="tests", created=now())
     registry.add_key(key, AUTHOR)
     load(loader)
-    assert loader.roster.keyring.find(sha256(token.encode()).digest(), now()) == key
+    assert loader.roster.keyring.find(sha256(token.encode()).digest(), now) == key
 
     registry.revoke_key(key.id, AUTHOR)
     load(loader)
 
-    assert loader.roster.keyring.find(sha256(token.encode()).digest(), now()) is None
+    assert loader.roster.keyring.find(sha256(token.encode()).digest(), now) is None
 
 
 async def follow_promotion(registry: Registry, loader: WatchedLoader) -> None:
