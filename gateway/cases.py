@@ -4,9 +4,10 @@ Whatever becomes of a case, refused, failed or answered, its record says so.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
+from msgspec.json import encode as encode_json
 
 from gateway.batching import Run
 from gateway.contract import Findings
@@ -20,7 +21,7 @@ from gateway.errors import (
 )
 from gateway.logs import logger
 from gateway.protocol.messages import Encoded, InferRequest, Parameter
-from gateway.protocol.refusal import Refusal, label
+from gateway.protocol.refusal import Refusal, Violation, label
 from gateway.protocol.response import encode_response
 from gateway.roster import ServedVersion
 from gateway.trace_context import TraceContext
@@ -33,6 +34,7 @@ from registry.tensors import Tensor, encode_tensors
 
 # The rank of a request without a priority: all that have one go before it.
 LEAST_URGENT = 1 << 32
+_MOST_LABEL_BYTES = 16 << 10  # of each of the three lists in a record, whose leaf is limited
 # Faults that the caller can mend; every other one is the gateway's or the model's.
 _CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted, TooLate)
 
@@ -289,7 +291,19 @@ class Case:
             reduced=kept.reduced,
             payload=kept.payload,
             subject=clip(self.call.model) if served is None else None,
-            violations=() if self.refusal is None else tuple(map(label, self.refusal.violations)),
-            flags=tuple(map(label, findings.flagged)),
-            observed=tuple(map(label, findings.observed)),
+            violations=() if self.refusal is None else _labels(self.refusal.violations),
+            flags=_labels(findings.flagged),
+            observed=_labels(findings.observed),
         )
+
+
+def _labels(violations: Iterable[Violation]) -> tuple[str, ...]:
+    """Name what was broken, the first as far as there is room: names of inputs may be long."""
+    labels: list[str] = []
+    room = _MOST_LABEL_BYTES
+    for one in map(label, violations):
+        room -= len(encode_json(one)) + 1
+        if room < 0:
+            break
+        labels.append(one)
+    return tuple(labels)

@@ -10,6 +10,7 @@ from msgspec import Struct
 from registry.records import AuditRecord
 
 SALT_SIZE = 32
+MAX_LEAF = 65_535  # bytes: C2SP tlog-tiles writes the length of an entry in 16 bits
 _ID_RANDOM_SIZE = 10
 _ID_RANDOM_BITS = 8 * _ID_RANDOM_SIZE
 _DRAWS = 256
@@ -87,8 +88,15 @@ _heading_decoder = msgspec.json.Decoder(Heading)
 
 
 def encode_record(record: AuditRecord) -> bytes:
-    """Write the leaf bytes of a record; they are never written anew afterwards."""
-    return _record_encoder.encode(record)
+    """Write the leaf bytes of a record; they are never written anew afterwards.
+
+    Raises ValueError for more than `MAX_LEAF` bytes, a mistake of the caller: whatever goes
+    into a record is limited before.
+    """
+    leaf = _record_encoder.encode(record)
+    if len(leaf) > MAX_LEAF:
+        raise ValueError(f"a leaf of {len(leaf)} bytes is longer than {MAX_LEAF}")
+    return leaf
 
 
 def decode_record(leaf: bytes) -> AuditRecord:

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
 
+import msgspec
 from msgspec import Struct
 
 from registry.datatypes import FLOAT_BOUNDS, INTEGER_BOUNDS, Datatype
 from registry.errors import InvalidRequest, clip
 from registry.records import Signature, TensorSpec
+
+_MOST_NAME_BYTES = 16 << 10  # as JSON: every record of an inference names what was treated
 
 
 class Mode(StrEnum):
@@ -75,6 +78,8 @@ def check_policy(policy: PayloadPolicy, signatures: Sequence[Signature]) -> None
         raise _invalid("`limit` is a number of bytes from 0")
     if policy.mode in (Mode.DIGEST, Mode.OFF) and (policy.inputs or policy.outputs):
         raise _invalid(f"the mode {policy.mode.value!r} keeps no values that could be treated")
+    if len(msgspec.json.encode([*policy.inputs, *policy.outputs])) > _MOST_NAME_BYTES:
+        raise _invalid(f"it names more than {_MOST_NAME_BYTES:,} bytes of inputs and outputs")
     _check_named("input", policy.inputs, [signature.inputs for signature in signatures])
     _check_named("output", policy.outputs, [signature.outputs for signature in signatures])
 

@@ -76,12 +76,12 @@ def identity_model(
     return make_model([node], [(name, datatype, shape)], [("y", datatype, shape)])
 
 
-def linear_model(weight: float = 1.0, columns: int = 3) -> bytes:
-    """Answer `x` [n, columns] with `y` [n, 1], the sum of each row times `weight`."""
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+def linear_model(weight: float = 1.0, columns: int = 3, name: str = "x") -> bytes:
+    """Answer `name` [n, columns] with `y` [n, 1], the sum of each row times `weight`."""
+    node = helper.make_node("MatMul", [name, "w"], ["y"])
     weights = np.full((columns, 1), weight, np.float32)
     return make_model(
-        [node], [("x", "FP32", ("n", columns))], [("y", "FP32", ("n", 1))], {"w": weights}
+        [node], [(name, "FP32", ("n", columns))], [("y", "FP32", ("n", 1))], {"w": weights}
     )
 
 

@@ -19,7 +19,7 @@ from gateway.protocol.compression import decompress
 from gateway.security import Role, read_credential
 from registry.audit.query import AuditTrail
 from registry.console import open_registry
-from registry.entry import Entry, commit
+from registry.entry import MAX_LEAF, Entry, commit, encode_record
 from registry.errors import JournalBroken, JournalUnavailable
 from registry.records import (
     Action,
@@ -40,6 +40,12 @@ PAYLOAD_LIMIT = 1000
 GUARDED = Draft(
     contract=Contract(
         rules=(Rule(input="x", kind=RuleKind.RANGE, action=Action.REJECT, low=0, high=10),)
+    )
+)
+LONG_NAME = "\x01" * 1000
+WORDY = Draft(
+    contract=Contract(
+        rules=(Rule(input=LONG_NAME, kind=RuleKind.RANGE, action=Action.REJECT, low=0, high=10),)
     )
 )
 FINE = msgspec.json.encode(infer_body([[1, 2, 3]]))
@@ -116,6 +122,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     publish(registry, "linear", linear_model())
     publish(registry, "looping", looping_model())
     publish(registry, "guarded", linear_model(), GUARDED)
+    publish(registry, "wordy", linear_model(name=LONG_NAME), WORDY)
     yield registry
     registry.store.close()
 
@@ -408,6 +415,21 @@ async def hold_the_thread(bench: Bench) -> asyncio.Task[Answer | Denial]:
     while bench.long_runs._free:
         await asyncio.sleep(0)
     return held
+
+
+def test_a_record_names_of_many_violations_what_there_is_room_for(
+    play: Callable[..., None],
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        body = msgspec.json.encode(infer_body([[-1, -1, -1]] * 40, name=LONG_NAME))
+        denial = cast("Denial", await bench.infer(body, "wordy"))
+
+        assert len(denial.refusal.violations) == 100
+        [record] = bench.records()
+        assert record.violations[:2] == (f"range {LONG_NAME}[0,0]", f"range {LONG_NAME}[0,1]")
+        assert len(encode_record(record)) <= MAX_LEAF
+
+    play(scenario)
 
 
 def test_a_long_run_is_counted_with_its_wait(play: Callable[..., None]) -> None:

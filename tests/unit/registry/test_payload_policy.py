@@ -82,6 +82,12 @@ def test_a_policy_that_cannot_be_obeyed_is_refused_by_name(
         check_policy(policy(**members), [FIRST])
 
 
+def test_a_policy_names_no_more_than_records_can_repeat() -> None:
+    inputs = {f"{number}{'x' * 1000}": {"how": "drop"} for number in range(17)}
+    with pytest.raises(InvalidRequest, match="16,384 bytes"):
+        check_policy(policy(inputs=inputs), [FIRST])
+
+
 def test_a_policy_fits_every_version_that_has_the_input() -> None:
     bucket = policy(inputs={"age": {"how": "bucket", "edges": [18]}})
 

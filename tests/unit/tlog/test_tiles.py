@@ -5,8 +5,12 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from registry.entry import MAX_LEAF, encode_record
+from registry.records import AuditRecord, Kind, Outcome
 from registry.tlog.tiles import (
+    MAX_ENTRY,
     WIDTH,
     Frontier,
     TileName,
@@ -96,3 +100,14 @@ def test_a_bundle_has_each_entry_behind_its_length() -> None:
     frontier, _ = Frontier().extend([leaf_hash(b"ab")])
     nodes = TileNodes(frontier.tile)
     assert root_hash(1, nodes) == leaf_hash(b"ab")
+
+
+def test_the_longest_leaf_is_the_longest_entry_of_a_bundle() -> None:
+    record = AuditRecord(id="", kind=Kind.ADMIN, time="", outcome=Outcome.DONE, reason="")
+    room = MAX_LEAF - len(encode_record(replace(record, reason="x"))) + 1
+    longest = encode_record(replace(record, reason="x" * room))
+
+    assert len(longest) == MAX_ENTRY
+    assert write_bundle([longest])[2:] == longest
+    with pytest.raises(ValueError, match="65536 bytes"):
+        encode_record(replace(record, reason="x" * (room + 1)))
