@@ -1,15 +1,36 @@
 """The metrics of all workers, for Prometheus."""
 
+import asyncio
+
 from litestar import get
 from litestar.di import NamedDependency
 
 from gateway.http.access import open_to
+from gateway.logs import logger
 from gateway.metrics import Meter
-from gateway.metrics.exposition import CONTENT_TYPE, write_text
+from gateway.metrics.exposition import CONTENT_TYPE, LogState, write_text
 from gateway.security import Role
+from registry.errors import RegistryError
+from registry.registry import Registry
+from registry.store import Store
 
 
 @get("/metrics", opt=open_to(Role.VIEWER), media_type=CONTENT_TYPE)
-async def show_metrics(meter: NamedDependency[Meter]) -> str:
+async def show_metrics(meter: NamedDependency[Meter], registry: NamedDependency[Registry]) -> str:
     """Show the metrics of all workers in Prometheus' text format."""
-    return write_text(await meter.read())
+    log = await asyncio.to_thread(_read_log, registry.store)
+    return write_text(await meter.read(), log)
+
+
+def _read_log(store: Store) -> LogState | None:
+    """Read how far the log is; where the store cannot say, all else is told."""
+    try:
+        signed = store.checkpoint()
+        return LogState(
+            records=store.tree_size(),
+            signed_records=0 if signed is None else signed.size,
+            signed_s=None if signed is None else signed.signed.timestamp(),
+        )
+    except RegistryError as error:
+        logger.warning("log_unreadable", error=type(error).__name__, detail=str(error))
+        return None

@@ -29,12 +29,27 @@ Labels = Mapping[str, str]
 Sample = tuple[str, Labels, float]
 
 
+class LogState(Struct, frozen=True):
+    """How many records the log has, how many are under its last checkpoint, and when it was signed.
+
+    The time is in seconds since 1970; None where nothing was signed yet.
+    """
+
+    records: int
+    signed_records: int
+    signed_s: float | None
+
+
 class Merged(Struct, frozen=True):
-    """What there is to tell: the counts of all workers, their snapshots, and those that run."""
+    """What there is to tell: the counts of all workers, their snapshots, and those that run.
+
+    `log` is None where the store cannot be read now.
+    """
 
     counts: Counts
     all: Sequence[Snapshot]
     running: Sequence[Snapshot]
+    log: LogState | None
 
 
 class Family(Struct, frozen=True):
@@ -46,9 +61,9 @@ class Family(Struct, frozen=True):
     samples: Callable[[Merged], Iterator[Sample]]
 
 
-def write_text(snapshots: Sequence[Snapshot]) -> str:
+def write_text(snapshots: Sequence[Snapshot], log: LogState | None = None) -> str:
     """Write all metrics of all workers; gauges of workers that ended are left out."""
-    merged = merge(snapshots)
+    merged = merge(snapshots, log)
     lines: list[str] = []
     for family in FAMILIES:
         lines += (
@@ -59,10 +74,10 @@ def write_text(snapshots: Sequence[Snapshot]) -> str:
     return "\n".join([*lines, ""])
 
 
-def merge(snapshots: Sequence[Snapshot]) -> Merged:
+def merge(snapshots: Sequence[Snapshot], log: LogState | None) -> Merged:
     """Add what all workers counted, and find out which of them run."""
     running = [one for one in snapshots if is_running(one.vitals.pid)]
-    return Merged(total(snapshots), snapshots, running)
+    return Merged(total(snapshots), snapshots, running, log)
 
 
 def _line(name: str, sample: Sample) -> str:
@@ -115,6 +130,15 @@ def _lag(merged: Merged) -> Iterator[Sample]:
 def _cpu(merged: Merged) -> Iterator[Sample]:
     for snapshot in merged.all:
         yield "", {"worker": str(snapshot.slot)}, snapshot.vitals.cpu_ns / _NS
+
+
+def _log(read: Callable[[LogState], float | None]) -> Callable[[Merged], Iterator[Sample]]:
+    def samples(merged: Merged) -> Iterator[Sample]:
+        value = None if merged.log is None else read(merged.log)
+        if value is not None:
+            yield "", {}, value
+
+    return samples
 
 
 def _gauge(name: str) -> Callable[[Merged], Iterator[Sample]]:
@@ -252,6 +276,24 @@ FAMILIES = (
         "counter",
         "Processor time of a worker and of those before it in its slot.",
         _cpu,
+    ),
+    Family(
+        "gateway_log_records",
+        "gauge",
+        "Records in the log.",
+        _log(lambda log: log.records),
+    ),
+    Family(
+        "gateway_log_signed_records",
+        "gauge",
+        "Records that the last checkpoint covers.",
+        _log(lambda log: log.signed_records),
+    ),
+    Family(
+        "gateway_log_signed_timestamp_seconds",
+        "gauge",
+        "When the last checkpoint was signed, in seconds since 1970.",
+        _log(lambda log: log.signed_s),
     ),
     Family(
         "gateway_workers",

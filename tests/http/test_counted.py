@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def eventually(look: Callable[[], float], wanted: float) -> None:
 
 def infer(client: httpx.Client, body: object = None, model: str = "linear") -> httpx.Response:
     return client.post(f"/v2/models/{model}/infer", json=body or infer_body([[1, 2, 3], [4, 5, 6]]))
+
+
+def test_a_record_is_seen_to_come_into_the_log_and_under_a_checkpoint(
+    client: httpx.Client,
+) -> None:
+    records = count(scrape(client), "gateway_log_records")
+    infer(client)
+
+    for name in ("gateway_log_records", "gateway_log_signed_records"):
+        eventually(lambda: min(records + 1, count(scrape(client), name)), records + 1)  # noqa: B023 - called at once
+    assert abs(count(scrape(client), "gateway_log_signed_timestamp_seconds") - time.time()) < 60
 
 
 def test_answers_refusals_and_strangers_are_counted(world: World, client: httpx.Client) -> None:

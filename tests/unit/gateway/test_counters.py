@@ -12,7 +12,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.metrics import Meter, Metrics, Slots, Snapshot
-from gateway.metrics.exposition import FAMILIES, write_text
+from gateway.metrics.exposition import FAMILIES, LogState, write_text
 from gateway.metrics.slots import encode_snapshot
 from gateway.metrics.snapshot import SIZE_EDGES, TIME_EDGES_NS, total
 
@@ -79,14 +79,20 @@ def test_every_metric_is_written_with_its_type_and_can_be_parsed() -> None:
     ):
         metrics.gauge(name, lambda: 7)
 
-    found = {
-        one.name: one for one in text_string_to_metric_families(write_text([metrics.snapshot()]))
-    }
+    text = write_text([metrics.snapshot()], LogState(7, 5, 1795578322.5))
+    found = {one.name: one for one in text_string_to_metric_families(text)}
 
     kinds = {one.name.removesuffix("_total"): one.kind for one in FAMILIES}
     assert {name: one.type for name, one in found.items()} == kinds
     assert all(one.samples and one.documentation for one in found.values())
     assert {s.labels["worker"] for s in found["gateway_in_flight"].samples} == {"3"}
+
+
+def test_a_log_that_cannot_be_read_has_no_samples() -> None:
+    found = {one.name: one.samples for one in text_string_to_metric_families(write_text([]))}
+    assert found["gateway_workers"]
+    assert not found["gateway_log_records"]
+    assert not found["gateway_log_signed_timestamp_seconds"]
 
 
 def test_label_values_are_escaped() -> None:
