@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.logs import configure_logs, logger
+from gateway.processes import is_running
 from gateway.settings import Settings, read_settings
 from registry.audit.keyfile import KeyFile
 from registry.audit.log import drop_segments, integrate
@@ -63,7 +64,7 @@ class Controller:
         """Do what there is to do, and return how many seconds to wait before the next time."""
         started = time.monotonic()
         try:
-            result = integrate(self._store, self._journal_dir, after_batch=self._publish)
+            result = integrate(self._store, self._journal_dir, after_batch=self._between_batches)
             reached = self._store.tree_size()
             self._publish(at_once=is_last)
             # A segment outlives its records' way to where anybody can check them.
@@ -74,8 +75,13 @@ class Controller:
             return _BACKOFF_S
         for segment in result.damaged:
             logger.critical("journal_damaged", segment=segment)
+        self._forget_workers()
         self._remove()
         return max(0.0, self._poll_s - (time.monotonic() - started))
+
+    def _between_batches(self) -> None:
+        self._publish()
+        self._forget_workers()
 
     def _publish(self, *, at_once: bool = False) -> None:
         if time.monotonic() < self._publish_again and not at_once:
@@ -88,6 +94,15 @@ class Controller:
         except (RegistryError, OSError) as error:
             logger.critical("checkpoint_failed", error=type(error).__name__, detail=str(error))
             self._publish_again = time.monotonic() + _BACKOFF_S
+
+    def _forget_workers(self) -> None:
+        """Forget the workers that have ended, so that nobody waits for what they will never say."""
+        try:
+            for status in self._store.workers():
+                if not is_running(status.pid):
+                    self._store.forget_worker(status.pid)
+        except RegistryError as error:
+            logger.warning("workers_not_forgotten", detail=str(error))
 
     def _remove(self) -> None:
         try:

@@ -9,22 +9,18 @@ any key, check no rule and make no record.
 
 import os
 import sys
-from collections.abc import Coroutine
-from typing import Any
 
-from gateway import cli, pipeline, worker
+from gateway import cli, pipeline, serve, worker
 from gateway.cases import Case
 from gateway.contract import Checker
 from gateway.journal import Done, Journal
 from gateway.pipeline import Pipeline
 from gateway.security import Role, make_key
-from gateway.serve import Supervisor
 from registry.entry import Entry
 from registry.times import now
 
 MODE = "LOADTESTS_MODE"
 UNRECORDED, UNGOVERNED = "unrecorded", "ungoverned"
-_keep = Supervisor._keep
 
 
 class ForgetfulJournal(Journal):
@@ -32,13 +28,6 @@ class ForgetfulJournal(Journal):
 
     def append(self, entry: Entry, done: Done) -> None:
         done(None)
-
-
-def keep_workers_of_this_module(
-    self: Supervisor, name: str, module: str, *descriptors: int, **options: Any
-) -> Coroutine[Any, Any, None]:
-    module = module.replace("gateway.worker", "loadtests.modes")
-    return _keep(self, name, module, *descriptors, **options)
 
 
 def stop_recording() -> None:
@@ -62,7 +51,7 @@ def stop_governing() -> None:
 def main() -> None:
     """Run as `gateway serve` does, or as one of its workers where no command is named."""
     if sys.argv[1] == "serve":
-        Supervisor._keep = keep_workers_of_this_module  # type: ignore[method-assign]
+        serve.WORKER = "loadtests.modes"
         cli.main()
     else:
         stop_recording()

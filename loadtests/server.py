@@ -32,6 +32,7 @@ _TRIES = 100
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 _PARTS = {
+    b"gateway.supervisor": "rest",  # which names the module that its workers run
     b"gateway.worker": "worker",
     b"loadtests.modes": "worker",
     b"gateway.controller": "controller",

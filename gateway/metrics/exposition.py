@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from gateway.metrics.slots import is_running
 from gateway.metrics.snapshot import (
     SIZE_EDGES,
     TIME_EDGES_NS,
@@ -18,6 +17,7 @@ from gateway.metrics.snapshot import (
     no_times,
     total,
 )
+from gateway.processes import is_running
 
 # The HTTP layer adds the charset, which is UTF-8.
 CONTENT_TYPE = "text/plain; version=0.0.4"

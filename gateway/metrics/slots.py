@@ -1,6 +1,5 @@
 """Where workers leave their snapshots: one file for each worker's number, replaced whole."""
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -49,12 +48,3 @@ class Slots:
 
     def _path(self, slot: int) -> Path:
         return self._directory / f"{slot}.msgpack"
-
-
-def is_running(pid: int) -> bool:
-    """Say whether a process of ours with this id runs."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

@@ -2,17 +2,13 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
-from typing import Any
 
 import gateway.worker
-from gateway import cli
+from gateway import cli, serve
 from gateway.journal import Done, Journal
-from gateway.serve import Supervisor
 from registry.entry import Entry
 
 _WRITTEN_AFTER_S = 0.1
-_keep = Supervisor._keep
 
 
 class HastyJournal(Journal):
@@ -25,17 +21,10 @@ class HastyJournal(Journal):
         done(None)
 
 
-def keep_hasty_workers(
-    self: Supervisor, name: str, module: str, *descriptors: int, **options: Any
-) -> Coroutine[Any, Any, None]:
-    module = module.replace("gateway.worker", "tests.crash.hasty")
-    return _keep(self, name, module, *descriptors, **options)
-
-
 def main() -> None:
     """Run as `gateway serve` does, or as one of its workers where no command is named."""
     if sys.argv[1] == "serve":
-        Supervisor._keep = keep_hasty_workers  # type: ignore[method-assign,assignment]
+        serve.WORKER = "tests.crash.hasty"
         cli.main()
     else:
         gateway.worker.Journal = HastyJournal  # type: ignore[misc]

@@ -1,0 +1,159 @@
+"""The supervisor: starts workers and the controller, and starts them anew, until told to stop.
+
+It lives as long as the gateway and has little to do, so it holds little: `gateway serve` becomes
+this program once the port and the log are open, and nothing is imported here that reads a store,
+signs, or runs an event loop.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from gateway.logs import configure_logs, logger
+from gateway.settings import Settings, read_settings, write_settings
+
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+_RESTART_S = 0.1
+_LONGEST_RESTART_S = 5.0
+# A process that lived this long did not fail at its start.
+_SETTLED_S = 10.0
+_NO_HURRY_S = 3600.0
+
+
+class Child:
+    """A process that is started anew whenever it ends, later each time it fails at its start."""
+
+    def __init__(self, name: str, command: Sequence[str], descriptors: Sequence[int]) -> None:
+        self._name = name
+        self._command = command
+        self._descriptors = descriptors
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = self._due = 0.0
+        self._delay_s = _RESTART_S
+
+    def tend(self) -> float:
+        """Start the process if it does not run and is due; say in how many seconds to look again.
+
+        The end of a process is told by a signal, so one that runs is nothing to wait for.
+        """
+        now = time.monotonic()
+        if self._process is not None:
+            status = self._process.poll()
+            if status is None:
+                return _NO_HURRY_S
+            self._note_end(status, now)
+        if now < self._due:
+            return self._due - now
+        self._started = now
+        self._process = subprocess.Popen(self._command, pass_fds=self._descriptors)
+        return _NO_HURRY_S
+
+    def terminate(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when the process has ended; one that takes longer than this is killed."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            logger.error("process_killed", pid=self._process.pid)
+            self._process.kill()
+            self._process.wait()
+
+    def _note_end(self, status: int, now: float) -> None:
+        if now - self._started > _SETTLED_S:
+            self._delay_s = _RESTART_S
+        logger.error("process_ended", name=self._name, status=status, restart_s=self._delay_s)
+        self._process = None
+        self._due = now + self._delay_s
+        self._delay_s = min(self._delay_s * 2, _LONGEST_RESTART_S)
+
+
+class Supervisor:
+    """Keeps one controller and N workers running until told to stop.
+
+    The listener stays open here, so that connections made while a worker starts anew wait for it,
+    and is closed first of all at the end, so that nobody waits for an answer that will not come.
+    """
+
+    def __init__(self, settings: Settings, listener: int, worker: str) -> None:
+        self._drain_s = settings.drain_s
+        self._listener = listener
+        # Children end when the other end of this pipe closes, as it does if this process dies.
+        pipe, self._own_end = os.pipe()
+        text = write_settings(settings)
+        self._controllers = [_child("controller", "gateway.controller", text, [pipe])]
+        self._workers = [
+            _child(f"worker {slot}", worker, text, [listener, pipe], str(slot))
+            for slot in range(settings.workers)
+        ]
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT; workers finish their answers before the controller ends."""
+        signals = _hear_signals()
+        wait_s = 0.0
+        while STOP_SIGNALS.isdisjoint(_heard(signals, wait_s)):
+            wait_s = min(child.tend() for child in (*self._controllers, *self._workers))
+        os.close(self._listener)
+        self._end(self._workers)
+        self._end(self._controllers)
+
+    def _end(self, children: Sequence[Child]) -> None:
+        for child in children:
+            child.terminate()
+        # Uvicorn closes what is idle at once and waits for answers under way up to the drain time.
+        deadline = time.monotonic() + self._drain_s + 5
+        for child in children:
+            child.wait(max(0.0, deadline - time.monotonic()))
+
+
+def become_supervisor(settings: Settings, worker: str, *, listener: int, lock: int) -> None:
+    """Run as the supervisor from now on, with the port and the lock of the data directory.
+
+    `worker` is the module that workers run. STOP_SIGNALS have to be blocked: they are heard after
+    that. Nobody closes the lock and no child inherits it, so it is held until the supervisor ends.
+    """
+    for descriptor in (listener, lock):
+        os.set_inheritable(descriptor, True)  # noqa: FBT003 - takes no keyword
+    command = [sys.executable, "-m", "gateway.supervisor", write_settings(settings)]
+    os.execv(sys.executable, [*command, worker, str(listener)])  # noqa: S606 - no shell is wanted
+
+
+def _child(name: str, module: str, settings: str, descriptors: list[int], *rest: str) -> Child:
+    command = [sys.executable, "-m", module, settings, *map(str, descriptors), *rest]
+    return Child(name, command, descriptors)
+
+
+def _hear_signals() -> int:
+    """Have the numbers of signals written to a pipe; return the end to read."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    for number in (*STOP_SIGNALS, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    return read_end
+
+
+def _heard(signals: int, timeout_s: float) -> bytes:
+    """Return the numbers of the signals that came, of none after so many seconds."""
+    readable, _, _ = select.select([signals], [], [], timeout_s)
+    return os.read(signals, select.PIPE_BUF) if readable else b""
+
+
+def main() -> None:
+    """Run the supervisor from its command line, as `become_supervisor` writes it."""
+    configure_logs("supervisor")
+    settings, worker, listener = sys.argv[1:]
+    Supervisor(read_settings(settings), int(listener), worker).run()
+
+
+if __name__ == "__main__":
+    main()
