@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from registry.tlog.note import WITNESS_KEY, Checkpoint, Verifier, open_note
+from registry.tlog.note import WITNESS_KEY, Checkpoint, Verifier
+from registry.tlog.signing import open_note
 from tests.merkle import is_consistent
 
 

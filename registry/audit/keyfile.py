@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 from registry.errors import LogKeyMissing
 from registry.files import put_new, put_whole
 from registry.records import Origin
-from registry.tlog.note import Signer, Verifier
+from registry.tlog.note import Verifier
+from registry.tlog.signing import Signer
 
 _MODE = 0o600
 _PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----.+?-----END PRIVATE KEY-----\n?", re.DOTALL)

@@ -18,7 +18,8 @@ from registry.errors import LogKeyMissing
 from registry.records import AuditRecord, Kind, Origin, Outcome, SignedCheckpoint
 from registry.store import Reader, Store, Transaction
 from registry.times import to_us
-from registry.tlog.note import BadNote, Checkpoint, Signer, check_name
+from registry.tlog.note import BadNote, Checkpoint, check_name
+from registry.tlog.signing import Signer
 from registry.tlog.tiles import TileNodes
 from registry.tlog.tree import root_hash
 

@@ -15,7 +15,8 @@ from registry.files import put_whole
 from registry.records import SignedCheckpoint
 from registry.store import Store
 from registry.times import now
-from registry.tlog.note import Checkpoint, sign_note
+from registry.tlog.note import Checkpoint
+from registry.tlog.signing import sign_note
 from registry.tlog.tiles import TileNodes
 from registry.tlog.tree import root_hash
 

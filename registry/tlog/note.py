@@ -1,15 +1,13 @@
-"""Signed notes and the checkpoints of a log (C2SP signed-note and tlog-checkpoint), by Ed25519.
+"""The texts of signed notes, checkpoints and keys (C2SP signed-note and tlog-checkpoint).
 
 A key has a name, which for a log is its origin. The same key under another name is another key:
-its id is made of both.
+its id is made of both. `signing` makes and checks signatures.
 """
 
 import base64
 import binascii
 from hashlib import sha256
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Struct
 
 from registry.tlog.tree import HASH_SIZE
@@ -19,7 +17,6 @@ WITNESS_KEY = 0x04  # Ed25519 over time and text (C2SP tlog-cosignature)
 
 _DASH = "\N{EM DASH} "
 _ID_SIZE = 4
-_TIME_SIZE = 8
 
 
 class BadNote(ValueError):
@@ -56,33 +53,6 @@ class Verifier(Struct, frozen=True):
             raise BadNote("The verifier key has an id that is not its own.")
         return verifier
 
-    def accepts(self, text: str, signature: bytes) -> bool:
-        """Say whether a signature over a note's text is by this key."""
-        message = text.encode()
-        if self.kind == WITNESS_KEY:
-            time = int.from_bytes(signature[:_TIME_SIZE], "big")
-            message = b"cosignature/v1\ntime %d\n" % time + message
-            signature = signature[_TIME_SIZE:]
-        try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
-        except InvalidSignature:
-            return False
-        return True
-
-
-class Signer:
-    """A key of a log, under its name."""
-
-    def __init__(self, name: str, key: Ed25519PrivateKey) -> None:
-        check_name(name)
-        self._key = key
-        self.verifier = Verifier(name, LOG_KEY, key.public_key().public_bytes_raw())
-
-    def sign(self, text: str) -> str:
-        """Write the signature line of a text."""
-        signature = self.verifier.id + self._key.sign(text.encode())
-        return f"{_DASH}{self.verifier.name} {_base64(signature)}\n"
-
 
 class Checkpoint(Struct, frozen=True):
     """What a log signs: that its tree of `size` leaves has this root."""
@@ -107,22 +77,6 @@ class Checkpoint(Struct, frozen=True):
         return cls(lines[0], int(lines[1]), root)
 
 
-def sign_note(text: str, signers: "list[Signer]") -> str:
-    """Make a note of a text, signed by each."""
-    return text + "\n" + "".join(signer.sign(text) for signer in signers)
-
-
-def open_note(note: str, verifier: Verifier) -> str:
-    """Return the text of a note that a key signed. Raises BadNote where it did not."""
-    text, lines = split_note(note)
-    for line in lines:
-        if signature_of(line, verifier) is not None:
-            if not verifier.accepts(text, signature_of(line, verifier) or b""):
-                raise BadNote(f"A signature of {verifier.name} is false.")
-            return text
-    raise BadNote(f"The note is not signed by {verifier.name}.")
-
-
 def split_note(note: str) -> tuple[str, list[str]]:
     """Part a note into its text and its signature lines. Raises BadNote."""
     text, blank, lines = note.rpartition("\n\n")
@@ -138,6 +92,11 @@ def signature_of(line: str, verifier: Verifier) -> bytes | None:
         return None
     signature = _bytes(parts[2])
     return signature[_ID_SIZE:] if signature[:_ID_SIZE] == verifier.id else None
+
+
+def write_signature(verifier: Verifier, signature: bytes) -> str:
+    """Write the line that `signature_of` reads."""
+    return f"{_DASH}{verifier.name} {_base64(verifier.id + signature)}\n"
 
 
 def write_proof(index: int, proof: list[bytes], note: str) -> str:

@@ -13,7 +13,8 @@ import pytest
 
 from registry.audit.segment import list_segments
 from registry.registry import Registry
-from registry.tlog.note import Checkpoint, Verifier, open_note, split_note
+from registry.tlog.note import Checkpoint, Verifier, split_note
+from registry.tlog.signing import open_note
 from tests.builders import add_key, infer_body, linear_model, publish, serving
 from tests.merkle import is_consistent, is_included
 from tests.witness import WitnessServer

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from registry.entry import Entry, Payload, commit, encode_record
 from registry.records import AuditRecord, Kind, Lane, Origin, Outcome, SignedCheckpoint
 from registry.store import Store, open_store
-from registry.tlog.note import Checkpoint, Signer, sign_note
+from registry.tlog.note import Checkpoint
+from registry.tlog.signing import Signer, sign_note
 from registry.tlog.tiles import TileNodes
 from registry.tlog.tree import root_hash
 

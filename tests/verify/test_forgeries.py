@@ -25,7 +25,8 @@ from registry.audit.verify.proofs import (
     hash_pair,
 )
 from registry.audit.verify.receipts import check_receipt, read_receipt
-from registry.tlog.note import Checkpoint, sign_note, write_proof
+from registry.tlog.note import Checkpoint, write_proof
+from registry.tlog.signing import sign_note
 from registry.tlog.tiles import Frontier, TileNodes
 from registry.tlog.tree import consistency_proof, inclusion_proof, root_hash
 from tests.verify.logs import ORIGIN, OTHER, SIGNER, VKEY

@@ -46,7 +46,8 @@ from registry.records import (
 )
 from registry.registry import Registry
 from registry.times import now
-from registry.tlog.note import Checkpoint, Verifier, open_note
+from registry.tlog.note import Checkpoint, Verifier
+from registry.tlog.signing import open_note
 from registry.tlog.tree import leaf_hash, node_hash
 from tests.builders import AUTHOR, identity_model, linear_model, publish, two_input_model
 from tests.recorded import X, answered, keep, refused

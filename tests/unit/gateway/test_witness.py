@@ -18,7 +18,8 @@ from registry.entry import Entry, encode_record, new_record_id
 from registry.records import AuditRecord, Kind, Outcome
 from registry.store import open_store
 from registry.times import now
-from registry.tlog.note import WITNESS_KEY, Checkpoint, Verifier, open_note, split_note
+from registry.tlog.note import WITNESS_KEY, Checkpoint, Verifier, split_note
+from registry.tlog.signing import open_note
 from tests.witness import WitnessServer
 
 

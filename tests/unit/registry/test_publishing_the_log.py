@@ -16,7 +16,8 @@ from registry.entry import Entry, decode_record, encode_record, new_record_id
 from registry.errors import Conflict, InvalidRequest, LogKeyMissing, NotPublished
 from registry.records import AuditRecord, Kind, Origin, Outcome, RecordFilter
 from registry.store import Store, open_store
-from registry.tlog.note import BadNote, Checkpoint, Verifier, open_note, split_note
+from registry.tlog.note import BadNote, Checkpoint, Verifier, split_note
+from registry.tlog.signing import open_note
 from registry.tlog.tiles import TileName, TileNodes, names_of
 from registry.tlog.tree import fold, leaf_hash, root_hash
 
