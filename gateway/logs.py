@@ -1,17 +1,12 @@
-"""Structured logs: one JSON object a line on standard error, never a payload or a secret.
+"""Structured logs: one JSON object a line on standard error, never a payload or a secret."""
 
-Every process has them, so nothing is imported here that is not small.
-"""
-
-import json
 import logging
 import sys
-import traceback
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+import structlog
 from msgspec import Meta, Struct
+from structlog.typing import EventDict, Processor
 
 
 class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,94 +23,62 @@ class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     log_format: Literal["json", "logfmt"] = "json"
 
 
-class Logger:
-    """Writes events, each a line that is written whole, so that threads may share it.
+_RENDERERS: dict[str, Processor] = {
+    "json": structlog.processors.JSONRenderer(),
+    "logfmt": structlog.processors.LogfmtRenderer(bool_as_flag=False),
+}
 
-    A field `exc_info` is an exception, of which the traceback is written.
-    """
+
+class _Switch:
+    """Lets events pass or drops them, as set; loggers keep their processors for good."""
 
     def __init__(self) -> None:
-        self._process: str | None = None
-        self.obey(LogSettings())
+        self.set(LogSettings())
 
-    def name(self, process: str) -> None:
-        """Say in every line from now on which process writes it."""
-        self._process = process
-
-    def obey(self, settings: LogSettings) -> None:
-        """Write from now on what the settings say, and as they say."""
+    def set(self, settings: LogSettings) -> None:
         self._wanted = {
             "debug": settings.log_verbose_level > 0,
             "info": settings.log_info,
             "warning": settings.log_warning,
             "error": settings.log_error,
-            "critical": True,
         }
         self._render = _RENDERERS[settings.log_format]
 
-    def debug(self, event: str, **fields: Any) -> None:
-        self._write("debug", event, fields)
+    def choose(self, logger: Any, method: str, event: EventDict) -> EventDict:
+        if not self._wanted.get(method, True):
+            raise structlog.DropEvent
+        return event
 
-    def info(self, event: str, **fields: Any) -> None:
-        self._write("info", event, fields)
+    def render(self, logger: Any, method: str, event: EventDict) -> Any:
+        return self._render(logger, method, event)
 
-    def warning(self, event: str, **fields: Any) -> None:
-        self._write("warning", event, fields)
 
-    def error(self, event: str, **fields: Any) -> None:
-        self._write("error", event, fields)
-
-    def critical(self, event: str, **fields: Any) -> None:
-        self._write("critical", event, fields)
-
-    def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        if not self._wanted[level]:
-            return
-        error = fields.pop("exc_info", None)
-        line = {**fields, "event": event, "process": self._process, "level": level}
-        line["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        if error is not None:
-            line["exception"] = "".join(traceback.format_exception(error)).rstrip()
-        sys.stderr.write(self._render(line) + "\n")
-        sys.stderr.flush()
+_switch = _Switch()
 
 
 def configure_logs(process: str) -> None:
-    """Name this process in what it logs; what libraries warn of goes to standard error too."""
-    logger.name(process)
+    """Send the logs of this process, and of the libraries it uses, to standard error as JSON."""
+    structlog.configure(
+        processors=[
+            _switch.choose,
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _switch.render,
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
 
 
 def apply_log_settings(settings: LogSettings) -> None:
     """Log from now on what the settings say, libraries included."""
-    logger.obey(settings)
+    _switch.set(settings)
     library_level = logging.WARNING if settings.log_warning else logging.ERROR
     logging.getLogger().setLevel(library_level if settings.log_error else logging.CRITICAL)
 
 
-def _to_json(line: dict[str, Any]) -> str:
-    return json.dumps(line, default=repr)
-
-
-def _to_logfmt(line: dict[str, Any]) -> str:
-    return " ".join(f"{key}={_word(value)}" for key, value in line.items())
-
-
-def _word(value: object) -> str:
-    """Write a value of logfmt, in quotes where it could be taken for more than one.
-
-    >>> _word(True), _word("two words")
-    ('true', '"two words"')
-    """
-    if value is None:
-        return ""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text if text.isprintable() and not set(text) & set(' ="\\') else json.dumps(text)
-
-
-_RENDERERS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "json": _to_json,
-    "logfmt": _to_logfmt,
-}
-
-logger = Logger()
+logger: structlog.stdlib.BoundLogger = structlog.get_logger()

@@ -1,7 +1,6 @@
 """Counting, writing down, adding, and the text that Prometheus reads."""
 
 import asyncio
-import json
 import os
 import random
 import subprocess
@@ -9,7 +8,7 @@ import sys
 from pathlib import Path
 
 import msgspec
-import pytest
+import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.metrics import Meter, Metrics, Slots, Snapshot
@@ -211,9 +210,7 @@ def test_what_changed_is_written_without_being_asked(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_without_room_the_last_snapshot_is_shown_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_room_the_last_snapshot_is_shown_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         metrics, folder = Metrics(0), tmp_path / "metrics"
         slots = Slots(folder)
@@ -228,9 +225,9 @@ def test_without_room_the_last_snapshot_is_shown_again(
         (folder / "0.new").rmdir()
         assert value(write_text(await meter.read()), "gateway_answers_total", **LINEAR) == 2
 
-    asyncio.run(scenario())
-    [line] = capsys.readouterr().err.splitlines()
-    assert json.loads(line)["event"] == "metrics_not_written"
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(scenario())
+    assert [line["event"] for line in logs] == ["metrics_not_written"]
 
 
 def test_a_start_clears_what_an_earlier_gateway_counted(tmp_path: Path) -> None:

@@ -1,16 +1,9 @@
-import json
-from typing import Any
-
 import pytest
+import structlog
 
 from gateway.tracing import Times, Tracer, Tracers, TraceSettings, effective, trace_models
 
 ON = '{"trace_level": ["TIMESTAMPS"], "trace_rate": "2"}'
-
-
-def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Return what was logged since the last time."""
-    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
 def times(number: int, model: str = "a", error: str | None = None) -> Times:
@@ -31,15 +24,16 @@ def times(number: int, model: str = "a", error: str | None = None) -> Times:
     ],
 )
 def test_the_requests_asked_for_are_written(
-    capsys: pytest.CaptureFixture[str], rate: int, count: int, frequency: int, wanted: list[int]
+    rate: int, count: int, frequency: int, wanted: list[int]
 ) -> None:
     settings = TraceSettings(
         trace_level=("TIMESTAMPS",), trace_rate=rate, trace_count=count, log_frequency=frequency
     )
     tracer = Tracer(settings)
-    for number in range(1, 8):
-        tracer.note(times(number))
-    assert [int(line["record_id"]) for line in logged(capsys)] == wanted
+    with structlog.testing.capture_logs() as logs:
+        for number in range(1, 8):
+            tracer.note(times(number))
+    assert [int(line["record_id"]) for line in logs] == wanted
 
 
 def test_nothing_is_made_while_no_model_is_traced() -> None:
@@ -57,15 +51,14 @@ def test_a_model_counts_on_until_its_settings_change() -> None:
     assert second.find("b", settings) is None
 
 
-def test_a_request_that_was_refused_or_whose_model_is_not_traced_leaves_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_request_that_was_refused_or_whose_model_is_not_traced_leaves_nothing() -> None:
     tracers = trace_models(["a"], {None: '{"trace_level": ["TIMESTAMPS"], "trace_rate": 1}'}, None)
     assert tracers is not None
-    tracers.note(times(1, "b"))
-    tracers.note(times(2, "a", "range"))
-    tracers.note(times(3, "a"))
-    assert [line["record_id"] for line in logged(capsys)] == ["3"]
+    with structlog.testing.capture_logs() as logs:
+        tracers.note(times(1, "b"))
+        tracers.note(times(2, "a", "range"))
+        tracers.note(times(3, "a"))
+    assert [line["record_id"] for line in logs] == ["3"]
 
 
 class BrokenLog:
@@ -73,12 +66,11 @@ class BrokenLog:
         raise BrokenPipeError
 
 
-def test_a_log_that_cannot_be_written_costs_no_answer(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_log_that_cannot_be_written_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.tracing.logger", BrokenLog())
     tracer = Tracer(TraceSettings(trace_level=("TIMESTAMPS",), trace_rate=1, trace_count=1))
     tracer.note(times(1))
     monkeypatch.undo()
-    tracer.note(times(2))
-    assert logged(capsys) == []  # the one that could not be written was the one
+    with structlog.testing.capture_logs() as logs:
+        tracer.note(times(2))
+    assert logs == []  # the one that could not be written was the one
