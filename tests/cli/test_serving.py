@@ -80,5 +80,5 @@ def test_a_process_holds_what_it_uses_and_all_of_them_little(
         assert signing in loaded(controller)
         assert signing not in loaded(worker)
         assert "onnxruntime_pybind11_state" in loaded(worker)
-        assert not loaded(supervisor) & {signing, "__init__", "_ssl"}  # nor SQLite, nor asyncio
+        assert not loaded(supervisor) & {signing, "__init__"}  # nor SQLite
         assert sum(map(proportional_mib, (supervisor, controller, worker))) < MOST_MIB

@@ -13,7 +13,7 @@ import registry.cli
 from gateway.app import HANDLERS
 from gateway.http.problems import STATUSES
 from gateway.metrics import Metrics
-from gateway.metrics.exposition import FAMILIES, merge
+from gateway.metrics.exposition import FAMILIES, LogState, merge
 from gateway.security import Role
 from gateway.settings import Settings
 from registry.records import AuditRecord, Contract, Rule
@@ -65,7 +65,7 @@ def test_every_metric_is_described_with_its_labels() -> None:
         "resident_bytes",
     ):
         metrics.gauge(name, lambda: 0)
-    merged = merge([metrics.snapshot()])
+    merged = merge([metrics.snapshot()], LogState(1, 1, 1.0))
     in_code = {
         family.name: {
             label for _, labels, _ in family.samples(merged) for label in labels if label != "le"
