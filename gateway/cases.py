@@ -28,9 +28,15 @@ from gateway.trace_context import TraceContext
 from gateway.tracing import Times
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
 from registry.errors import clip
-from registry.records import AuditRecord, Key, Kind, Lane, Outcome
+from registry.records import (
+    AuditRecord,
+    Kind,
+    Lane,
+    Outcome,
+)
 from registry.session import runtime_id
 from registry.tensors import Tensor, encode_tensors
+from registry.workers import Key
 
 # The rank of a request without a priority: all that have one go before it.
 LEAST_URGENT = 1 << 32

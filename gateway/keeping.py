@@ -15,8 +15,8 @@ import numpy as np
 from msgspec import Struct
 
 from registry.datatypes import INTEGER_BOUNDS
+from registry.manifest import Signature, TensorSpec
 from registry.payload_policy import How, Mode, PayloadPolicy, Treatment, treatment_fault
-from registry.records import Signature, TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor
 from registry.vault import Vault
 

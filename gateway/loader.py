@@ -23,8 +23,9 @@ from registry import privacy, service
 from registry.errors import RegistryError, StoreUnavailable
 from registry.lifecycle import champions
 from registry.payload_policy import PayloadPolicy
-from registry.records import CHAMPION, SettingName, Version, WorkerStatus
 from registry.registry import Registry
+from registry.versions import CHAMPION, Version
+from registry.workers import SettingName, WorkerStatus
 
 EMPTY_ROSTER = Roster(generation=-1, models={}, keyring=Keyring(()), failures={})
 _RETRY_S = 5.0

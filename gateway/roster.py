@@ -14,7 +14,8 @@ from gateway.protocol.reader import RequestReader
 from gateway.runtime import Runner
 from gateway.security import Keyring
 from gateway.tracing import Tracers
-from registry.records import Lane, Signature
+from registry.manifest import Signature
+from registry.records import Lane
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 

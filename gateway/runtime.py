@@ -11,7 +11,7 @@ import numpy as np
 
 from gateway.errors import InputNotAccepted, RunFailed, RunTimeout
 from registry.admission.samples import given_sample, made_samples, various
-from registry.records import SampleTensor, Signature, TensorSpec
+from registry.manifest import SampleTensor, Signature, TensorSpec
 from registry.session import InvalidArgument, RunOptions, open_session
 from registry.tensors import Tensor, encode_tensors
 

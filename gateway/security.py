@@ -8,8 +8,8 @@ from hashlib import sha256
 
 from gateway.errors import Forbidden, Unauthenticated
 from registry.errors import InvalidRequest
-from registry.records import Key
 from registry.times import now
+from registry.workers import Key
 
 _PREFIX = "gw_"
 _SECRET_BYTES = 32

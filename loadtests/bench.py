@@ -29,7 +29,7 @@ from loadtests.results import FORMAT, RESULTS, Written
 from loadtests.server import publish
 from loadtests.subjects import FASTAPI, GATEWAY, Subject
 from loadtests.workloads import Workload
-from registry.records import Draft
+from registry.manifest import Draft
 
 _WIDTH = 170  # of the table, where no terminal says how wide it is
 _QUIET = 0.05  # a larger share of the server's core in other hands makes numbers worth little

@@ -18,7 +18,7 @@ from gateway.protocol.messages import RequestedOutput
 from gateway.protocol.reader import RequestReader
 from gateway.protocol.response import encode_response
 from registry.datatypes import Datatype
-from registry.records import Signature, TensorSpec
+from registry.manifest import Signature, TensorSpec
 from registry.tensors import Tensor, encode_tensors
 
 COLUMNS = 30

@@ -25,7 +25,7 @@ from loadtests.model import COLUMNS, INPUT, MODEL
 from loadtests.openloop import OpenResult, Plan
 from loadtests.server import gateway_command, publish, run_server, wait_until_ready
 from loadtests.shot import Shot
-from registry.records import Draft
+from registry.manifest import Draft
 
 _WIDTH = 1500
 _PRODUCTS = 8

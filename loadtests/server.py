@@ -18,7 +18,7 @@ from gateway.security import Role, make_key
 from loadtests.errors import LoadTestError
 from loadtests.machine import pin
 from registry.artifacts import Artifacts
-from registry.records import Draft
+from registry.manifest import Draft
 from registry.registry import Author, Registry
 from registry.store import open_store
 from registry.times import now

@@ -24,7 +24,7 @@ from rich.table import Table
 from loadtests.errors import LoadTestError
 from loadtests.model import MODEL, PROBABILITIES, TOLERANCE, train
 from loadtests.server import gateway_command, publish, run_server, wait_until_ready
-from registry.records import Draft
+from registry.manifest import Draft
 
 _POLL_S = 0.01
 _LONGEST_SWAP_S = 10.0

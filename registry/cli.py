@@ -16,11 +16,12 @@ from registry.console import (
 )
 from registry.errors import Rejected, clip
 from registry.integrity import inspect_versions
+from registry.manifest import Contract, Draft, SampleTensor
 from registry.names import check_model_name, check_reason
-from registry.records import CHAMPION, AliasChange, Contract, Draft, SampleTensor
 from registry.registry import Registry
 from registry.show import print_origin, print_summary
 from registry.times import as_utc
+from registry.versions import CHAMPION, AliasChange
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -5,7 +5,7 @@ from math import isfinite
 from msgspec.structs import replace
 
 from registry.errors import Rejected, clip
-from registry.records import (
+from registry.manifest import (
     Action,
     Categorical,
     Contract,

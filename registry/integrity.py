@@ -3,8 +3,8 @@
 from msgspec import Struct
 
 from registry.errors import ArtifactDamaged, ArtifactNotFound
-from registry.records import Version
 from registry.registry import Registry
+from registry.versions import Version
 
 
 class Flaw(Struct, frozen=True):

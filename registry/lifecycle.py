@@ -13,7 +13,12 @@ from registry.errors import (
     VersionInUse,
     VersionRetired,
 )
-from registry.records import AliasCause, AliasChange, Version, VersionState
+from registry.versions import (
+    AliasCause,
+    AliasChange,
+    Version,
+    VersionState,
+)
 
 
 class Step(StrEnum):

@@ -3,22 +3,24 @@
 import re
 
 from registry.errors import InvalidRequest
-from registry.records import CHAMPION, NAME_PATTERN, RESERVED_MODEL_NAMES
+from registry.versions import CHAMPION
 
 MAX_REASON = 1000
 MAX_LABEL = 200
 MAX_SUBJECT = 256
 
-_NAME = re.compile(NAME_PATTERN)
+# A name that is also a safe path segment, file name and label.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,127}")
+# These would collide with routes of the protocol.
+_RESERVED_MODEL_NAMES = frozenset({"stats"})
 _NAME_RULE = "begins with a letter or digit and has up to 128 letters, digits, '-', '_' and '.'."
 
 
 def check_model_name(model: str) -> None:
     """Accept a name for a new model. Raises InvalidRequest."""
-    # The whole text: `$` alone would let a line feed follow.
     if not _NAME.fullmatch(model):
         raise InvalidRequest("model", f"A model's name {_NAME_RULE}")
-    if model in RESERVED_MODEL_NAMES:
+    if model in _RESERVED_MODEL_NAMES:
         raise InvalidRequest("model", f"The name {model!r} is reserved by the protocol.")
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from registry.datatypes import FLOAT_BOUNDS, INTEGER_BOUNDS, Datatype
 from registry.errors import InvalidRequest, clip
-from registry.records import Signature, TensorSpec
+from registry.manifest import Signature, TensorSpec
 
 _MOST_NAME_BYTES = 16 << 10  # as JSON: every record of an inference names what was treated
 

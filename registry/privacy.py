@@ -13,12 +13,14 @@ from registry import service
 from registry.errors import InvalidRequest, SubjectNotFound, UnderHold
 from registry.names import check_reason, is_subject
 from registry.payload_policy import PayloadPolicy, check_policy
-from registry.records import Kind, Setting, SettingName, VersionState, to_json
+from registry.records import Kind
 from registry.registry import Author, Registry
 from registry.retention import Retention, check_retention, effective_policy
 from registry.store import Reader
 from registry.stores.payloads import Subject
 from registry.times import now
+from registry.versions import VersionState
+from registry.workers import Setting, SettingName
 
 
 class Erased(Struct, frozen=True, kw_only=True):
@@ -145,7 +147,7 @@ def _check_texts(subject: str, reason: str) -> None:
 
 
 def _to(value: Struct | None) -> Callable[[str | None], str | None]:
-    return lambda _: None if value is None else to_json(value).decode()
+    return lambda _: None if value is None else msgspec.json.encode(value).decode()
 
 
 def _change_hold(

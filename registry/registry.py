@@ -18,6 +18,7 @@ from registry.errors import (
     Rejected,
     VersionNotFound,
 )
+from registry.manifest import Draft, Manifest
 from registry.names import (
     check_alias_name,
     check_label,
@@ -25,23 +26,18 @@ from registry.names import (
     check_reason,
     refuse_champion,
 )
-from registry.records import (
-    CHAMPION,
-    AliasCause,
-    AliasChange,
-    AuditRecord,
-    Draft,
-    Key,
-    Kind,
-    Manifest,
-    Outcome,
-    Version,
-    VersionState,
-    to_json,
-)
+from registry.records import AuditRecord, Kind, Outcome
 from registry.rules import check_rules
 from registry.store import Reader, Store, Transaction
 from registry.times import now, to_us
+from registry.versions import (
+    CHAMPION,
+    AliasCause,
+    AliasChange,
+    Version,
+    VersionState,
+)
+from registry.workers import Key
 
 Clock = Callable[[], datetime]
 
@@ -307,7 +303,7 @@ def _write_manifest(manifest: Manifest) -> bytes:
     """Write a manifest, having read it back: what cannot be read again is no manifest."""
     fault = "A number in the manifest is not finite, or a text is no Unicode."
     try:
-        content = to_json(manifest)
+        content = msgspec.json.encode(manifest)
         is_whole = msgspec.json.decode(content, type=Manifest) == manifest
     except (msgspec.ValidationError, UnicodeEncodeError, OverflowError) as error:
         raise Rejected("manifest", fault) from error

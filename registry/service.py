@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from registry.errors import Conflict, ModelNotFound, clip
 from registry.names import check_reason
-from registry.records import Setting, SettingName
 from registry.registry import Author, Registry
 from registry.store import Reader
 from registry.times import now
+from registry.workers import Setting, SettingName
 
 
 def unload(registry: Registry, model: str, author: Author, reason: str | None = None) -> None:

@@ -23,7 +23,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from registry.datatypes import Datatype
 from registry.errors import Rejected, clip
-from registry.records import Signature, TensorSpec
+from registry.manifest import Signature, TensorSpec
 from registry.tensors import NUMPY_TYPES, ONNX_TYPES, Tensor
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from registry.console import print_table, printable
-from registry.records import (
+from registry.manifest import (
     Categorical,
     Certificate,
     Feature,
@@ -16,8 +16,8 @@ from registry.records import (
     Reference,
     Rule,
     RuleKind,
-    Version,
 )
+from registry.versions import Version
 
 _MOST_NAMED = 5
 

@@ -18,10 +18,11 @@ from onnx import TensorProto, checker, helper, numpy_helper
 
 from gateway.security import Role, make_key
 from registry.artifacts import Artifacts
-from registry.records import Draft, Version
+from registry.manifest import Draft
 from registry.registry import Author, Registry
 from registry.store import open_store
 from registry.times import now
+from registry.versions import Version
 
 # Takes a line of what a test counted.
 Count = Callable[[str], None]

@@ -6,9 +6,15 @@ import numpy as np
 
 from registry.audit.replay import Engine, Why
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
-from registry.records import AuditRecord, Kind, Lane, Outcome, Version
+from registry.records import (
+    AuditRecord,
+    Kind,
+    Lane,
+    Outcome,
+)
 from registry.registry import Registry
 from registry.tensors import Tensor, encode_tensors
+from registry.versions import Version
 
 X = {"x": np.array([[1, 2, 3], [4, 5, 6]], np.float32)}
 

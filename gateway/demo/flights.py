@@ -22,8 +22,14 @@ from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
 from registry.contract import with_action, with_rule
+from registry.manifest import (
+    Action,
+    Contract,
+    Draft,
+    Rule,
+    RuleKind,
+)
 from registry.publishing.sklearn import draft_from_sklearn
-from registry.records import Action, Contract, Draft, Rule, RuleKind
 from registry.tensors import Tensor
 
 VERSION_1_MONTHS = (1, 2, 3)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.demo.replay import MODEL, Reply
-from registry.records import Metric
+from registry.manifest import Metric
 
 _LONGEST_SWAP_MS = 1000
 

@@ -32,8 +32,8 @@ from gateway.demo.report import Summary, print_commands, print_summary
 from gateway.security import Role, make_key
 from registry.artifacts import Artifacts
 from registry.errors import StoreUnavailable
+from registry.manifest import Draft
 from registry.publishing.metrics import area_under_roc
-from registry.records import Draft
 from registry.registry import Author, Registry
 from registry.store import open_store
 from registry.times import now

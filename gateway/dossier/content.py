@@ -20,19 +20,13 @@ from registry.audit.query import AuditTrail, Found
 from registry.audit.replay import Replay, Why, read_kept, read_manifest
 from registry.entry import Payload
 from registry.errors import Gone, InvalidRequest, NotPublished, PayloadNotFound
-from registry.records import (
-    CHAMPION,
-    AliasChange,
-    AuditRecord,
-    Kind,
-    Manifest,
-    RecordFilter,
-    Version,
-)
+from registry.manifest import Manifest
+from registry.records import AuditRecord, Kind, RecordFilter
 from registry.registry import Registry
 from registry.tensors import Tensor
 from registry.times import from_us, now
 from registry.tlog.note import Checkpoint
+from registry.versions import CHAMPION, AliasChange, Version
 
 MAX_VALUES = 10_000  # of one tensor that are written out; its bytes are whole in any case
 _MOST_EVENTS = 100

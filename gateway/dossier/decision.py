@@ -7,7 +7,8 @@ from gateway.dossier.markup import Child, Markup, element, join
 from gateway.dossier.standing import RuleStanding, Standing
 from gateway.dossier.values import table, tensor_table
 from gateway.dossier.words import ACTIONS, LANES
-from registry.records import Action, Lane, Manifest
+from registry.manifest import Action, Manifest
+from registry.records import Lane
 
 _STANDINGS = {
     Standing.KEPT: "kept",

@@ -4,7 +4,8 @@ from gateway.dossier.content import Decider, Event
 from gateway.dossier.decision import facts, moment, person
 from gateway.dossier.markup import Child, Markup, element, join
 from gateway.dossier.values import table
-from registry.records import AliasCause, Lineage, Manifest, Parity
+from registry.manifest import Lineage, Manifest, Parity
+from registry.versions import AliasCause
 
 _CAUSES = {
     AliasCause.PROMOTE: "was promoted to champion",

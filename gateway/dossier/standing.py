@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.contract import compile_contract
 from gateway.dossier.words import rule_in_words, shown
 from gateway.protocol.refusal import Violation
-from registry.records import Contract, Manifest, Rule
+from registry.manifest import Contract, Manifest, Rule
 from registry.tensors import Tensor
 
 _MOST_PLACES = 20

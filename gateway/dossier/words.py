@@ -5,7 +5,8 @@ import re
 from typing import Any
 
 from gateway.protocol.refusal import SENTENCES
-from registry.records import Action, AuditRecord, Lane, Outcome, Rule, RuleKind
+from registry.manifest import Action, Rule, RuleKind
+from registry.records import AuditRecord, Lane, Outcome
 
 # Faults that no sentence of a refusal tells; each is the code of an error of the gateway.
 _FAULTS = {

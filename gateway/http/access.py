@@ -6,8 +6,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from gateway.security import Keyring, Role, authenticate, authorise, read_credential
-from registry.records import Key
 from registry.registry import Author
+from registry.workers import Key
 
 _OPTION = "roles"
 

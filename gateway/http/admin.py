@@ -16,10 +16,12 @@ from gateway.http.access import author_of, open_to
 from gateway.http.health import ModelName
 from gateway.security import Role
 from registry.errors import Rejected, clip
-from registry.records import AliasChange, Draft, Manifest, Version, WorkerStatus
+from registry.manifest import Draft, Manifest
 from registry.registry import LiveVersion, Registry
 from registry.store import Reader
 from registry.times import as_utc
+from registry.versions import AliasChange, Version
+from registry.workers import WorkerStatus
 
 JSON_LIMIT = 64 << 10  # bytes of a body that says what to do
 
@@ -27,7 +29,7 @@ VersionNumber = Annotated[int, PathParameter(ge=1, description="Number of a vers
 
 
 class PublishForm(Struct):
-    """The parts of an upload: the ONNX file, and a `registry.records.Draft` as JSON."""
+    """The parts of an upload: the ONNX file, and a `registry.manifest.Draft` as JSON."""
 
     model: UploadFile
     manifest: UploadFile | None = None

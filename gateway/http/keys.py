@@ -12,9 +12,9 @@ from msgspec import Struct
 from gateway.http.access import author_of, open_to
 from gateway.http.admin import JSON_LIMIT
 from gateway.security import Role, make_key
-from registry.records import Key
 from registry.registry import Registry
 from registry.times import as_utc, now
+from registry.workers import Key
 
 _ADMINS = open_to(Role.ADMIN)
 

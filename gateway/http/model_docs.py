@@ -18,7 +18,7 @@ from gateway.loader import Loader
 from gateway.roster import ServedVersion
 from gateway.security import Role
 from registry.datatypes import FLOATS, Datatype
-from registry.records import TensorSpec
+from registry.manifest import TensorSpec
 from registry.tensors import NUMPY_TYPES
 
 _READERS = open_to(Role.INVOKER, Role.VIEWER)

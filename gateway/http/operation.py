@@ -20,8 +20,8 @@ from gateway.security import Role
 from gateway.tracing import TraceSettings, effective
 from registry import service
 from registry.errors import InvalidRequest, clip
-from registry.records import SettingName
 from registry.registry import Registry
+from registry.workers import SettingName
 
 _READERS = open_to(Role.VIEWER, Role.ADMIN)
 _ADMINS = open_to(Role.ADMIN)

@@ -17,7 +17,8 @@ from gateway.journal import Journal
 from registry.audit.reads import read_record
 from registry.entry import Entry, encode_record
 from registry.errors import JournalBroken, JournalUnavailable, RegistryError
-from registry.records import AuditRecord, Key
+from registry.records import AuditRecord
+from registry.workers import Key
 
 _PREFIX = "/audit/"
 _ROWS = "rows_read"

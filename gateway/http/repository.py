@@ -23,9 +23,10 @@ from gateway.security import Role
 from registry import service
 from registry.errors import InvalidRequest
 from registry.lifecycle import champions
-from registry.records import CHAMPION, Version, VersionState, WorkerStatus
 from registry.registry import Registry
 from registry.store import Reader
+from registry.versions import CHAMPION, Version, VersionState
+from registry.workers import WorkerStatus
 
 _DEPLOYERS = open_to(Role.DEPLOYER)
 _READERS = open_to(Role.VIEWER, Role.DEPLOYER)

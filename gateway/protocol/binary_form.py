@@ -14,7 +14,7 @@ import numpy as np
 from gateway.protocol.declarations import Shape
 from gateway.protocol.refusal import Tally
 from registry.datatypes import Datatype
-from registry.records import TensorSpec
+from registry.manifest import TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor
 
 _LENGTH = struct.Struct("<I")

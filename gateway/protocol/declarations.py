@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.protocol.refusal import Tally
 from registry.datatypes import Datatype
-from registry.records import TensorSpec
+from registry.manifest import TensorSpec
 
 MAX_RANK = 32
 MAX_ELEMENTS = 1 << 27

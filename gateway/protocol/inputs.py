@@ -10,7 +10,7 @@ from gateway.protocol.declarations import accept_datatype, accept_shape
 from gateway.protocol.json_envelope import LooseInput
 from gateway.protocol.json_values import read_values
 from gateway.protocol.refusal import Refusal, Tally, refuse
-from registry.records import Signature, TensorSpec
+from registry.manifest import Signature, TensorSpec
 from registry.tensors import Tensor
 
 

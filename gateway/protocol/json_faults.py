@@ -11,7 +11,7 @@ import numpy as np
 from gateway.protocol.declarations import MAX_RANK, Shape
 from gateway.protocol.refusal import Tally
 from registry.datatypes import Datatype
-from registry.records import TensorSpec
+from registry.manifest import TensorSpec
 from registry.tensors import NUMPY_TYPES
 
 # The least magnitude that rounds to infinity: the largest number plus half of its last place.

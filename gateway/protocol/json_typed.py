@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct
 from gateway.protocol.declarations import has_shape
 from gateway.protocol.json_values import READ_AS, REFUSED, element_type, fill_missing
 from registry.datatypes import Datatype
-from registry.records import TensorSpec
+from registry.manifest import TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor
 
 # Whose limits numpy can check: what is beyond becomes infinite.

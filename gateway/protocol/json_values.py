@@ -18,7 +18,7 @@ from gateway.protocol.declarations import Shape
 from gateway.protocol.json_faults import FLOAT_LIMITS, explain
 from gateway.protocol.refusal import Tally
 from registry.datatypes import Datatype
-from registry.records import TensorSpec
+from registry.manifest import TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor
 
 _starts_nested = re.compile(rb"\s*\[\s*\[").match

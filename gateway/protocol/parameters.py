@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from gateway.protocol.messages import Parameter, RequestedOutput
 from gateway.protocol.refusal import Refusal, refuse
 from registry.datatypes import Datatype
+from registry.manifest import Signature
 from registry.names import is_subject
-from registry.records import Signature
 
 _INT64_MIN, _INT64_MAX, _UINT64_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
 _SCALARS = frozenset({str, bool, int, float})

@@ -19,7 +19,7 @@ from gateway.protocol.messages import InferRequest, RequestedOutput
 from gateway.protocol.parameters import NO_WISHES, OutputChoice, Wishes, read_wishes
 from gateway.protocol.refusal import Refusal, Tally, refuse
 from registry.datatypes import Datatype
-from registry.records import Signature
+from registry.manifest import Signature
 from registry.tensors import NUMPY_TYPES, Tensor
 
 _NO_LENGTH = -1

@@ -16,8 +16,10 @@ from gateway.protocol.refusal import Refusal, Violation, label, refuse_for
 from registry.audit.comparison import Distance, measure_all
 from registry.audit.replay import Engine, Reason, Why, read_whole
 from registry.entry import Payload
-from registry.records import AuditRecord, Manifest, Version
+from registry.manifest import Manifest
+from registry.records import AuditRecord
 from registry.tensors import Tensor, datatype_of, element_bytes
+from registry.versions import Version
 
 
 class Opinion(StrEnum):

@@ -8,7 +8,7 @@ from msgspec import Struct
 from registry.admission.report import Report
 from registry.apart import Died, TookTooLong, run_apart
 from registry.errors import Rejected
-from registry.records import Certificate, SampleTensor, Signature
+from registry.manifest import Certificate, SampleTensor, Signature
 
 MAX_ARTIFACT_BYTES = 512 << 20
 TIMEOUT_S = 60.0

@@ -20,7 +20,7 @@ from registry.admission.samples import Inputs, given_sample, made_samples
 from registry.admission.zipmap import Labels, without_zipmap
 from registry.apart import limit_self
 from registry.errors import Rejected
-from registry.records import Certificate, SampleTensor, Signature
+from registry.manifest import Certificate, SampleTensor, Signature
 from registry.session import Session, open_session, read_signature, runtime_id
 from registry.tensors import Tensor, encode_tensors
 

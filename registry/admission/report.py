@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from registry.records import Certificate, Signature
+from registry.manifest import Certificate, Signature
 
 
 class Report(Struct, frozen=True, kw_only=True):

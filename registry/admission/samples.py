@@ -10,7 +10,7 @@ import numpy as np
 
 from registry.datatypes import FLOATS, Datatype
 from registry.errors import Rejected, clip
-from registry.records import SampleTensor, Signature, TensorSpec
+from registry.manifest import SampleTensor, Signature, TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor
 
 Inputs = dict[str, Tensor]

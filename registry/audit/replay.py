@@ -16,7 +16,8 @@ from registry.artifacts import Artifacts
 from registry.audit.comparison import Distance, measure_all
 from registry.entry import Payload, commit
 from registry.errors import ArtifactDamaged, ArtifactNotFound
-from registry.records import AuditRecord, Manifest, Outcome
+from registry.manifest import Manifest
+from registry.records import AuditRecord, Outcome
 from registry.tensors import Tensor, decode_tensors, encode_tensors, with_texts
 
 _MANIFESTS_KEPT = 64

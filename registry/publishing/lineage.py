@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from registry.manifest import Lineage, Metric, Scalar
 from registry.publishing.tables import digest_columns
-from registry.records import Lineage, Metric, Scalar
 from registry.tensors import Tensor
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.errors import Rejected
-from registry.records import Metric
+from registry.manifest import Metric
 from registry.tensors import Tensor
 
 _Z = NormalDist().inv_cdf(0.975)

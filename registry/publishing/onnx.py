@@ -6,9 +6,9 @@ from registry.admission.graph import read_facts
 from registry.admission.zipmap import without_zipmap
 from registry.contract import derive_contract
 from registry.errors import Rejected
+from registry.manifest import Draft
 from registry.publishing.lineage import collect_lineage
 from registry.publishing.tables import match_inputs, read_table
-from registry.records import Draft
 from registry.reference import derive_reference
 from registry.session import open_session, read_signature
 

@@ -21,10 +21,10 @@ from sklearn.pipeline import Pipeline
 from registry.contract import derive_contract
 from registry.datatypes import Datatype
 from registry.errors import Rejected, clip
+from registry.manifest import Draft, Metric, Parity
 from registry.publishing.lineage import collect_lineage
 from registry.publishing.metrics import accuracy, area_under_roc, mean_absolute_error
 from registry.publishing.tables import Columns, Frame, Table, columns_of, match_inputs
-from registry.records import Draft, Metric, Parity
 from registry.reference import derive_reference
 from registry.session import open_session, read_signature
 from registry.tensors import Tensor

@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from registry.datatypes import FLOATS, Datatype
 from registry.errors import Rejected, clip
-from registry.records import Signature, TensorSpec
+from registry.manifest import Signature, TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor, encode_tensors
 
 # The input of a model that was trained on a matrix without column names.

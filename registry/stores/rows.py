@@ -6,17 +6,19 @@ from uuid import UUID
 import msgspec
 
 from registry.entry import Payload
-from registry.records import (
+from registry.times import from_us, to_us
+from registry.versions import (
     AliasCause,
     AliasChange,
+    Version,
+    VersionState,
+)
+from registry.workers import (
     Key,
     Setting,
     SettingName,
-    Version,
-    VersionState,
     WorkerStatus,
 )
-from registry.times import from_us, to_us
 
 Row = tuple[Any, ...]
 ALL_MODELS = ""  # of a setting; no model has this name

@@ -17,23 +17,23 @@ import apsw
 from registry.entry import Entry, Payload, encode_record
 from registry.errors import Conflict, InvalidRequest, StoreIncompatible, StoreUnavailable
 from registry.records import (
-    AliasChange,
     AuditRecord,
-    Key,
     Origin,
     RecordFilter,
-    Setting,
-    SettingName,
     SignedCheckpoint,
     Tally,
-    Version,
-    VersionState,
-    WorkerStatus,
 )
 from registry.stores import log, payloads, records, rows, tallies
 from registry.stores.payloads import Aged, Subject
 from registry.times import to_us
 from registry.vault import Vault
+from registry.versions import AliasChange, Version, VersionState
+from registry.workers import (
+    Key,
+    Setting,
+    SettingName,
+    WorkerStatus,
+)
 
 SCHEMA_VERSION = 3
 # Every SQLite from 3.7.0 to 3.51.2 can corrupt a WAL database that has two writers.

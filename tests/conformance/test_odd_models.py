@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
-from registry.records import Draft
+from registry.manifest import Draft
 from tests.builders import add_key, open_registry, publish, serving
 from tests.conformance.forms import (
     HEADER_LENGTH,

@@ -20,9 +20,10 @@ from registry.audit.publisher import Publisher
 from registry.audit.segment import SegmentWriter
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
 from registry.errors import JournalBroken, RegistryError
-from registry.records import AuditRecord, Kind, Outcome, Setting, SettingName
+from registry.records import AuditRecord, Kind, Outcome
 from registry.store import Store, open_store
 from registry.times import now
+from registry.workers import Setting, SettingName
 
 WRITERS = 2
 REFUSED_EXIT = 3

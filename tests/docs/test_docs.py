@@ -16,7 +16,8 @@ from gateway.metrics import Metrics
 from gateway.metrics.exposition import FAMILIES, LogState, merge
 from gateway.security import Role
 from gateway.settings import Settings
-from registry.records import AuditRecord, Contract, Rule
+from registry.manifest import Contract, Rule
+from registry.records import AuditRecord
 from registry.registry import Registry
 
 ROOT = Path(__file__).parents[2]

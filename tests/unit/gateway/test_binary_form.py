@@ -14,7 +14,7 @@ from gateway.protocol.reader import RequestReader, parse_header_length
 from gateway.protocol.refusal import SENTENCES, Refusal, label, refuse
 from gateway.protocol.response import encode_response
 from registry.datatypes import Datatype
-from registry.records import Signature, TensorSpec
+from registry.manifest import Signature, TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor, datatype_of, element_bytes
 
 NUMBERS = [datatype for datatype in Datatype if datatype is not Datatype.BYTES]

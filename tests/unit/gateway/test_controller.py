@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gateway.controller import Controller
 from gateway.settings import Settings
-from registry.records import WorkerStatus
 from registry.registry import Registry
+from registry.workers import WorkerStatus
 
 
 def test_a_worker_whose_process_has_ended_is_forgotten(tmp_path: Path, registry: Registry) -> None:

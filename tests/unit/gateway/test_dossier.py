@@ -25,30 +25,32 @@ from registry.audit.publisher import Publisher
 from registry.audit.query import AuditTrail
 from registry.entry import new_record_id, now_ns
 from registry.errors import InvalidRequest, RecordNotFound
-from registry.privacy import erase
-from registry.records import (
+from registry.manifest import (
     Action,
-    AuditRecord,
     Contract,
     Draft,
     Feature,
-    Kind,
-    Lane,
     Lineage,
     Metric,
     Numeric,
-    Outcome,
-    RecordFilter,
     Reference,
     Rule,
     RuleKind,
-    Version,
+)
+from registry.privacy import erase
+from registry.records import (
+    AuditRecord,
+    Kind,
+    Lane,
+    Outcome,
+    RecordFilter,
 )
 from registry.registry import Registry
 from registry.times import now
 from registry.tlog.note import Checkpoint, Verifier
 from registry.tlog.signing import open_note
 from registry.tlog.tree import leaf_hash, node_hash
+from registry.versions import Version
 from tests.builders import AUTHOR, identity_model, linear_model, publish, two_input_model
 from tests.recorded import X, answered, keep, refused
 

@@ -16,8 +16,8 @@ from gateway.demo.flights import (
     replay_rows,
     train,
 )
+from registry.manifest import Action, Draft, RuleKind
 from registry.publishing.tables import match_inputs
-from registry.records import Action, Draft, RuleKind, to_json
 from registry.session import open_session, read_signature
 
 
@@ -46,7 +46,7 @@ def test_a_model_of_flights_answers_as_scikit_learn_and_better_than_chance(
     area = next(m for m in draft.lineage.metrics if m.name == "area_under_roc")
     assert area.low > 0.6
     assert draft.lineage.data_columns == (*INPUTS, "late")
-    assert msgspec.json.decode(to_json(draft), type=Draft) == draft
+    assert msgspec.json.decode(msgspec.json.encode(draft), type=Draft) == draft
 
 
 def test_the_contract_refuses_an_unknown_airline_and_a_missing_distance(

@@ -4,9 +4,9 @@ import pytest
 
 from gateway.errors import NotFollowed
 from gateway.following import followed
-from registry.records import WorkerStatus
 from registry.registry import Registry
 from registry.store import Store
+from registry.workers import WorkerStatus
 from tests.builders import linear_model, publish
 
 

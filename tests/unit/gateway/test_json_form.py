@@ -36,7 +36,7 @@ from gateway.protocol.refusal import (
 )
 from gateway.protocol.response import encode_response
 from registry.datatypes import FLOATS, Datatype
-from registry.records import Signature, TensorSpec
+from registry.manifest import Signature, TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor, encode_tensors
 
 INTEGERS = [datatype for datatype in Datatype if "INT" in datatype]

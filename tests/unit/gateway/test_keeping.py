@@ -25,8 +25,8 @@ from registry.audit.query import AuditTrail, Found
 from registry.datatypes import Datatype
 from registry.entry import Payload, commit, encode_record
 from registry.errors import PayloadKeyMissing, PayloadNotFound
+from registry.manifest import Signature, TensorSpec
 from registry.payload_policy import PayloadPolicy
-from registry.records import Signature, TensorSpec
 from registry.registry import Registry
 from registry.retention import Retention
 from registry.tensors import NUMPY_TYPES, Tensor, decode_tensors, encode_tensors

@@ -9,9 +9,9 @@ import pytest
 from gateway.loader import Loader
 from gateway.security import make_key
 from registry.errors import StoreUnavailable
-from registry.records import Version
 from registry.registry import Registry
 from registry.times import now
+from registry.versions import Version
 from tests.builders import AUTHOR, linear_model, publish
 from tests.unit.gateway.serving import make_loader
 

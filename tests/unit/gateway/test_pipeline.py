@@ -21,16 +21,14 @@ from registry.audit.query import AuditTrail
 from registry.console import open_registry
 from registry.entry import MAX_LEAF, Entry, commit, encode_record
 from registry.errors import JournalBroken, JournalUnavailable
-from registry.records import (
+from registry.manifest import (
     Action,
-    AuditRecord,
     Contract,
     Draft,
-    Outcome,
-    RecordFilter,
     Rule,
     RuleKind,
 )
+from registry.records import AuditRecord, Outcome, RecordFilter
 from registry.registry import Registry
 from registry.tensors import decode_tensors, encode_tensors
 from tests.builders import add_key, infer_body, linear_model, looping_model, publish

@@ -18,20 +18,18 @@ from registry.audit.query import AuditTrail
 from registry.audit.replay import Agreement, Engine, Reason, Replay, Replayer, Why
 from registry.entry import Payload, new_record_id, now_ns
 from registry.errors import Gone, RecordNotFound, VersionNotFound
-from registry.privacy import erase
-from registry.records import (
+from registry.manifest import (
     Action,
-    AuditRecord,
     Contract,
     Draft,
-    Kind,
-    RecordFilter,
     Rule,
     RuleKind,
-    Version,
 )
+from registry.privacy import erase
+from registry.records import AuditRecord, Kind, RecordFilter
 from registry.registry import Registry
 from registry.tensors import NUMPY_TYPES, Tensor
+from registry.versions import Version
 from tests.builders import (
     AUTHOR,
     identity_model,

@@ -13,7 +13,7 @@ from gateway.protocol.reader import RequestReader
 from gateway.protocol.refusal import Refusal, refuse
 from gateway.protocol.response import encode_response
 from registry.datatypes import Datatype
-from registry.records import Signature, TensorSpec
+from registry.manifest import Signature, TensorSpec
 from registry.tensors import Tensor
 
 WANTED = Signature(

@@ -11,7 +11,7 @@ from gateway.errors import InputNotAccepted, RunFailed, RunTimeout
 from gateway.runtime import INLINE_LIMIT_US, Runner, Watchdog, may_loop
 from registry.datatypes import Datatype
 from registry.errors import Rejected
-from registry.records import SampleTensor
+from registry.manifest import SampleTensor
 from registry.session import BFloat16Session, RunOptions, open_session, read_signature
 from tests.builders import identity_model, linear_model, looping_model, make_model
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.security import Keyring, Role, make_key, read_credential
 from registry.errors import InvalidRequest
-from registry.records import Key
+from registry.workers import Key
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)

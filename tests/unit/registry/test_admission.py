@@ -18,7 +18,7 @@ from registry.admission.admit import admit
 from registry.admission.inspector import inspect
 from registry.datatypes import Datatype
 from registry.errors import Rejected, StoreUnavailable
-from registry.records import SampleTensor
+from registry.manifest import SampleTensor
 from registry.session import open_session
 from tests.builders import (
     ONNX_ELEMENTS,

@@ -23,7 +23,12 @@ from registry.lifecycle import (
     check_promotion,
     rollback_target,
 )
-from registry.records import AliasCause, AliasChange, Version, VersionState
+from registry.versions import (
+    AliasCause,
+    AliasChange,
+    Version,
+    VersionState,
+)
 
 NOBODY_RETIRED: frozenset[int] = frozenset()
 

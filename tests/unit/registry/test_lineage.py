@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from registry.manifest import Lineage, Metric
 from registry.publishing.lineage import (
     collect_lineage,
     library_versions,
@@ -19,7 +20,6 @@ from registry.publishing.lineage import (
     reduce_parameters,
 )
 from registry.publishing.tables import digest_columns
-from registry.records import Lineage, Metric, to_json
 
 METRIC = Metric(name="accuracy", value=0.5, n=10, low=0.2, high=0.8)
 
@@ -44,7 +44,7 @@ def test_lineage_names_data_settings_libraries_and_quality() -> None:
     assert lineage.libraries["scikit-learn"] == version("scikit-learn")
     assert lineage.metrics == (METRIC,)
     assert lineage.code_commit is None
-    assert msgspec.json.decode(to_json(lineage), type=Lineage) == lineage
+    assert msgspec.json.decode(msgspec.json.encode(lineage), type=Lineage) == lineage
 
 
 def test_nothing_known_claims_nothing() -> None:

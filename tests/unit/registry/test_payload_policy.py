@@ -7,8 +7,8 @@ import pytest
 
 from registry.datatypes import Datatype
 from registry.errors import InvalidRequest
+from registry.manifest import Signature, TensorSpec
 from registry.payload_policy import PayloadPolicy, check_policy
-from registry.records import Signature, TensorSpec
 from registry.retention import PRESETS, Retention, check_retention, effective_policy
 
 FIRST = Signature(

@@ -21,10 +21,10 @@ from sklearn.svm import LinearSVC
 
 from registry.datatypes import Datatype
 from registry.errors import Rejected
+from registry.manifest import Categorical, Numeric, RuleKind
 from registry.publishing.onnx import draft_from_file
 from registry.publishing.sklearn import check_parity, convert, draft_from_sklearn, measure
 from registry.publishing.tables import columns_of
-from registry.records import Categorical, Numeric, RuleKind
 from registry.session import open_session, read_signature
 from registry.tensors import Tensor
 

@@ -28,26 +28,26 @@ from registry.errors import (
     VersionRetired,
 )
 from registry.integrity import inspect_versions
-from registry.records import (
+from registry.manifest import (
     Action,
-    AliasCause,
-    AuditRecord,
     Contract,
     Draft,
-    Key,
-    Kind,
     Lineage,
     Metric,
-    Outcome,
-    RecordFilter,
     Rule,
     RuleKind,
-    Version,
-    VersionState,
+)
+from registry.records import (
+    AuditRecord,
+    Kind,
+    Outcome,
+    RecordFilter,
 )
 from registry.registry import Author, Registry
 from registry.store import Transaction, open_store
 from registry.times import to_us
+from registry.versions import AliasCause, Version, VersionState
+from registry.workers import Key
 from tests.builders import linear_model, open_registry
 
 ANNE = Author(principal="key:anne", source="192.0.2.7")

@@ -5,8 +5,9 @@ import pytest
 from registry import service
 from registry.entry import decode_record
 from registry.errors import Conflict, InvalidRequest, ModelNotFound
-from registry.records import AuditRecord, RecordFilter, Setting, SettingName
+from registry.records import AuditRecord, RecordFilter
 from registry.registry import Registry
+from registry.workers import Setting, SettingName
 from tests.builders import AUTHOR, linear_model, publish
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from registry.datatypes import Datatype
 from registry.errors import Rejected
+from registry.manifest import Signature, TensorSpec
 from registry.publishing.tables import columns_of, digest_columns, match_inputs, read_table
-from registry.records import Signature, TensorSpec
 from registry.tensors import Tensor, decode_tensors, encode_tensors
 
 FRAME = pd.DataFrame(

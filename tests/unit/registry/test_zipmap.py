@@ -11,7 +11,7 @@ from registry.admission.zipmap import without_zipmap
 from registry.artifacts import digest_of
 from registry.datatypes import Datatype
 from registry.errors import Rejected
-from registry.records import Draft
+from registry.manifest import Draft
 from registry.registry import Registry
 from registry.session import open_session, read_signature
 from tests.builders import AUTHOR, linear_model
