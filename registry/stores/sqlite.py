@@ -4,7 +4,6 @@ Write-ahead log with `synchronous=FULL`: what `write` returned from survives a p
 thread gets a connection of its own; writers take turns through SQLite's lock.
 """
 
-import fcntl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 import apsw
 
 from registry.entry import Entry, Payload, encode_record
-from registry.errors import Conflict, InvalidRequest, StoreIncompatible, StoreUnavailable
+from registry.errors import Conflict, InvalidRequest, StoreUnavailable
 from registry.records import (
     AuditRecord,
     Origin,
@@ -24,6 +23,14 @@ from registry.records import (
     Tally,
 )
 from registry.stores import log, payloads, records, rows, tallies
+from registry.stores.connection import (
+    BUSY_TIMEOUT_MS,
+    check_library,
+    connect,
+    immediately,
+    prepare,
+    translated,
+)
 from registry.stores.payloads import Aged, Subject
 from registry.times import to_us
 from registry.vault import Vault
@@ -35,14 +42,6 @@ from registry.workers import (
     WorkerStatus,
 )
 
-SCHEMA_VERSION = 3
-# Every SQLite from 3.7.0 to 3.51.2 can corrupt a WAL database that has two writers.
-OLDEST_SAFE_SQLITE = (3, 51, 3)
-
-_SCHEMA = Path(__file__).with_name("schema.sql")
-# How a store of each older format becomes one of the next.
-_MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2)}
-_BUSY_TIMEOUT_MS = 10_000
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
 _REACHED = "SELECT reached FROM position WHERE segment = ?"
@@ -68,7 +67,7 @@ class SqliteReader:
         return self._own
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[rows.Row]:
-        with _translated():
+        with translated():
             try:
                 return self._connection.execute(query, values).fetchall()
             except (OverflowError, UnicodeEncodeError) as error:
@@ -114,7 +113,7 @@ class SqliteReader:
         return (found[0][0], found[0][1]) if found else None
 
     def payload(self, record_id: str) -> Payload | None:
-        with _translated():
+        with translated():
             return payloads.read(self._connection, self._vault, rows.id_bytes(record_id))
 
     def streams(self, model: str) -> list[int]:
@@ -189,27 +188,27 @@ class SqliteTransaction(SqliteReader):
 
     def append(self, record: AuditRecord) -> None:
         leaf = encode_record(record)
-        with _translated():
+        with translated():
             records.add_records(self._own, log.extend(self._rows, [leaf]), [leaf], {})
         self._recorded = True
 
     def find_subject(self, subject: str) -> Subject | None:
-        with _translated():
+        with translated():
             return payloads.find_subject(self._connection, self._vault, subject)
 
     def erase(self, subject: Subject) -> int:
         self._removed = True
-        with _translated():
+        with translated():
             return payloads.erase(self._connection, subject)
 
     def expire(self, indexes: Sequence[int]) -> None:
         self._removed = True
-        with _translated():
+        with translated():
             payloads.expire(self._connection, indexes)
 
     def remove(self, indexes: Sequence[int]) -> None:
         self._removed = True
-        with _translated():
+        with translated():
             payloads.remove(self._connection, indexes)
 
     def add_checkpoint(self, signed: SignedCheckpoint) -> None:
@@ -244,47 +243,23 @@ class SqliteStore(SqliteReader):
         self._opened: list[apsw.Connection] = []
         self._streams: records.Streams = {}
         self._lock = threading.Lock()
-        with _translated():
-            self._prepare(self._connection)
+        with translated():
+            prepare(self._connection, self._path)
 
     @property
     def _connection(self) -> apsw.Connection:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = _connect(self._path)
+            connection = connect(self._path)
             self._local.connection = connection
             with self._lock:
                 self._opened.append(connection)
         return connection
 
-    def _prepare(self, connection: apsw.Connection) -> None:
-        with _alone(self._path):
-            self._path.chmod(0o600)
-            # Of a new file: a record is larger than a quarter of SQLite's usual page.
-            connection.execute("PRAGMA page_size = 8192")
-            connection.execute("PRAGMA journal_mode = WAL")
-        # A table that others refer to is made anew with their references unchecked meanwhile.
-        connection.execute("PRAGMA foreign_keys = OFF")
-        with _immediately(connection):
-            (found,) = next(connection.execute("PRAGMA user_version"))
-            if found == 0:
-                connection.execute(_SCHEMA.read_text())
-            elif found > SCHEMA_VERSION:
-                raise StoreIncompatible(
-                    f"The store has format {found}; this program reads format {SCHEMA_VERSION}."
-                )
-            else:
-                for step in range(found, SCHEMA_VERSION):
-                    connection.execute(_MIGRATIONS[step].read_text())
-                    if step == 2:
-                        records.add_kept(connection)
-                        log.hash_leaves(connection)
-        connection.execute("PRAGMA foreign_keys = ON")
-
     @contextmanager
     def snapshot(self) -> Iterator[SqliteReader]:
         connection = self._connection
-        with _translated():
+        with translated():
             connection.execute("BEGIN")
             try:
                 yield SqliteReader(connection, self._vault)
@@ -294,14 +269,14 @@ class SqliteStore(SqliteReader):
     @contextmanager
     def write(self) -> Iterator[SqliteTransaction]:
         connection = self._connection
-        with _translated(), _immediately(connection):
+        with translated(), immediately(connection):
             transaction = SqliteTransaction(connection, self._vault)
             yield transaction
             transaction.finish()
 
     def integrate(self, segment: str, start: int, end: int, entries: Sequence[Entry]) -> None:
         connection = self._connection
-        with _translated(), _immediately(connection):
+        with translated(), immediately(connection):
             # Read to the end: a statement that is open at the commit keeps SQLite from moving its
             # log into the database, and the log grows for ever.
             found = connection.execute(_REACHED, (segment,)).fetchall()
@@ -327,7 +302,7 @@ class SqliteStore(SqliteReader):
         except StoreUnavailable:
             return False
         finally:
-            connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         return not is_busy
 
     def report_worker(self, status: WorkerStatus) -> None:
@@ -344,61 +319,3 @@ class SqliteStore(SqliteReader):
             for connection in self._opened:
                 connection.close()
             self._opened.clear()
-
-
-def check_library(version: str) -> None:
-    """Refuse a SQLite with the WAL-reset fault. Raises StoreIncompatible.
-
-    >>> check_library("3.51.3")
-    """
-    if tuple(int(part) for part in version.split(".")) < OLDEST_SAFE_SQLITE:
-        raise StoreIncompatible(
-            f"SQLite {version} can corrupt the store; install an apsw that carries 3.51.3 or newer."
-        )
-
-
-def _connect(path: Path) -> apsw.Connection:
-    with _translated():
-        connection = apsw.Connection(str(path))
-        connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA secure_delete = ON")
-        return connection
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Let one process at a time turn the file to its write-ahead log.
-
-    SQLite would not wait for another that does the same, but refuse. The lock is on a file of its
-    own, since closing a second descriptor of the database would drop SQLite's locks.
-    """
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _immediately(connection: apsw.Connection) -> Iterator[None]:
-    """Hold the write lock from the first statement on, and commit or undo everything."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # SQLite undoes a transaction by itself when the disk fails.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the driver's errors into the registry's."""
-    try:
-        yield
-    except apsw.ConstraintError as error:
-        raise Conflict("What is stored already contradicts this change.") from error
-    except apsw.Error as error:
-        raise StoreUnavailable(type(error).__name__.removesuffix("Error").lower()) from error

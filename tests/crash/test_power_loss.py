@@ -45,14 +45,14 @@ def test_no_acknowledged_record_is_lost_at_20000_crash_points(memory: Path, coun
 def test_a_store_that_syncs_less_loses_acknowledged_records(
     memory: Path, monkeypatch: pytest.MonkeyPatch, synchronous: str
 ) -> None:
-    connect = sqlite._connect
+    connect = sqlite.connect
 
     def connect_and_sync_less(path: Path) -> apsw.Connection:
         connection = connect(path)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         return connection
 
-    monkeypatch.setattr(sqlite, "_connect", connect_and_sync_less)
+    monkeypatch.setattr(sqlite, "connect", connect_and_sync_less)
     tape = record(memory / "live", Random(1))
     monkeypatch.undo()
     assert count_losses(memory, tape) > 0

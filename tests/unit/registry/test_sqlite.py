@@ -17,7 +17,7 @@ from registry.entry import Entry, Payload, decode_record, encode_record, new_rec
 from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
 from registry.records import AuditRecord, Kind, Outcome, RecordFilter
 from registry.store import Store, open_store
-from registry.stores.sqlite import check_library
+from registry.stores.connection import check_library
 from registry.times import now
 from tests.builders import AUTHOR, linear_model, open_registry, publish
 from tests.unit.registry.formats import as_format_1, as_format_2
