@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from registry.audit.segment import SegmentWriter
+from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry
 from registry.errors import JournalBroken, JournalUnavailable
 

@@ -27,7 +27,8 @@ from gateway.settings import Settings, write_settings
 from loadtests import machine
 from loadtests.errors import LoadTestError
 from registry.audit.published import read_published
-from registry.audit.segment import SegmentWriter, list_segments
+from registry.audit.segment import list_segments
+from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, Payload, encode_record, new_record_id, new_salt, now_ns
 from registry.records import AuditRecord, Kind, Lane, Outcome
 from registry.tlog.note import Checkpoint

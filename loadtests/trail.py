@@ -30,7 +30,7 @@ from loadtests.errors import LoadTestError
 from loadtests.results import RESULTS
 from registry.audit.export import Export, Format, writer_of
 from registry.audit.query import AuditTrail
-from registry.audit.segment import SegmentWriter
+from registry.audit.segment_writer import SegmentWriter
 from registry.records import RecordFilter
 from registry.store import Store, open_store
 

@@ -13,8 +13,8 @@ without a word. A bad group with a whole group after it had been durable: it is 
 reading goes on behind it. Looking for that later group must not find one that a caller planted
 inside a payload, and this is why the mark is random and stays in the file.
 
-The writer holds an exclusive lock on its segment while it lives, so the kernel seals the segment of
-a writer that died.
+The writer (`registry.audit.segment_writer`) holds an exclusive lock on its segment while it lives,
+so the kernel seals the segment of a writer that died.
 """
 
 import fcntl
@@ -22,25 +22,22 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from registry.entry import Entry, new_record_id, now_ns
-from registry.errors import JournalBroken, JournalUnavailable, StoreIncompatible
-from registry.files import sync_folder
+from registry.entry import Entry
+from registry.errors import StoreIncompatible
 
 SUFFIX = ".segment"
-PREPARED = 1 << 20  # bytes of zeros that a writer keeps ahead of its groups
 MAX_BODY = 256 << 20  # bytes; a longer body is refused by the writer and not believed by a reader
+MARK_SIZE = 8  # bytes
 
 _MAGIC = b"GGJRNL\x00\x01"
 _HEADER = struct.Struct("<8s8sI")  # magic, mark, checksum of both
 _GROUP = struct.Struct("<8sIII")  # mark, checksum, size of the body, number of entries
 _CHECKED = struct.calcsize("<8sI")  # where the bytes after a group's checksum begin
-_MARK_SIZE = 8
 _SCAN_SIZE = 1 << 20
 
 _encoder = msgspec.msgpack.Encoder()
@@ -62,104 +59,23 @@ class Damage(Struct, frozen=True):
     end: int
 
 
-class SegmentWriter:
-    """The only writer of one new segment; `size` is where its last durable group ends, in bytes.
+def encode_header(mark: bytes) -> bytes:
+    """Write the bytes that a segment with this mark starts with."""
+    start = _MAGIC + mark
+    return start + struct.pack("<I", zlib.crc32(start))
 
-    Raises JournalUnavailable where the disk refuses a new file, JournalBroken where it cannot be
-    synced. The lock goes with the descriptor: a process that forks must not keep it in the child.
-    """
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / f"{new_record_id(now_ns())}{SUFFIX}"
-        self.size = 0
-        self._prepared = 0  # bytes of the file, of which those behind `size` are zeros
-        self._mark = os.urandom(_MARK_SIZE)
-        self._broken = False
-        try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise _refusal(error) from error
-        try:
-            self._begin()
-        except BaseException:
-            os.close(self._fd)
-            with suppress(OSError):  # a segment without groups harms nobody if it stays
-                self.path.unlink()
-            raise
-
-    def append(self, entries: Sequence[Entry]) -> None:
-        """Make the entries durable as one group.
-
-        Raises JournalUnavailable where the disk refused them: then none of them is in the segment,
-        and the next append may succeed. Raises JournalBroken where a sync or the way back from a
-        refusal failed: the writer then does nothing more, because the kernel drops the pages of a
-        failed sync and a second sync would succeed without them. Raises ValueError where the group
-        is longer than `MAX_BODY`.
-        """
-        if self._broken:
-            raise JournalBroken("an earlier sync failed")
-        self._commit(_encode_group(self._mark, entries))
-
-    def close(self) -> None:
-        """Seal the segment; every group in it is durable already."""
-        with suppress(OSError):  # zeros that stay harm nobody
-            os.ftruncate(self._fd, self.size)
-        os.close(self._fd)
-
-    def _begin(self) -> None:
-        # `is_sealed` counts on the lock being held before the header is there.
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-        except OSError as error:
-            raise _refusal(error) from error
-        start = _MAGIC + self._mark
-        self._commit(start + struct.pack("<I", zlib.crc32(start)))
-        try:
-            sync_folder(self.path.parent)
-        except OSError as error:
-            raise self._break("sync of the folder", error) from error
-
-    def _commit(self, data: bytes | bytearray) -> None:
-        end = self.size + len(data)
-        try:
-            # Not behind a header that is not synced yet: a reader that finds bytes behind a bad
-            # header takes it for damage.
-            if self.size and end > self._prepared:
-                self._prepare(end)
-            _write(self._fd, data, self.size)
-        except OSError as error:
-            self._take_back()
-            raise _refusal(error) from error
-        try:
-            os.fdatasync(self._fd)
-        except OSError as error:
-            raise self._break("sync", error) from error
-        self.size = end
-
-    def _prepare(self, end: int) -> None:
-        """Fill the file with zeros to well behind `end`: a group that overwrites them syncs sooner.
-
-        A sync then has no new length to make durable. Where there is no room for zeros, there may
-        still be room for the group.
-        """
-        start, prepared = max(self.size, self._prepared), end + PREPARED
-        try:
-            _write(self._fd, bytes(prepared - start), start)
-        except OSError:
-            self._take_back()
-        else:
-            self._prepared = prepared
-
-    def _take_back(self) -> None:
-        try:
-            os.ftruncate(self._fd, self.size)
-        except OSError as error:
-            raise self._break("truncation", error) from error
-        self._prepared = self.size
-
-    def _break(self, operation: str, error: OSError) -> JournalBroken:
-        self._broken = True
-        return JournalBroken(f"{operation} failed, {_reason(error)}")
+def encode_group(mark: bytes, entries: Sequence[Entry]) -> bytearray:
+    """Write the bytes of one group. Raises ValueError where it is longer than `MAX_BODY`."""
+    group = bytearray(_GROUP.size)
+    _encoder.encode_into(entries, group, _GROUP.size)
+    length = len(group) - _GROUP.size
+    if length > MAX_BODY:
+        raise ValueError(f"a group of {length} bytes is longer than {MAX_BODY}")
+    _GROUP.pack_into(group, 0, mark, 0, length, len(entries))
+    with memoryview(group) as view, view[_CHECKED:] as checked:
+        struct.pack_into("<I", group, MARK_SIZE, zlib.crc32(checked, zlib.crc32(mark)))
+    return group
 
 
 def list_segments(directory: Path) -> list[Path]:
@@ -230,7 +146,7 @@ def _read_mark(fd: int, size: int) -> tuple[bytes | None, Damage | None]:
         if magic != _MAGIC:
             raise StoreIncompatible("A journal segment has a format that this release cannot read.")
         return mark, None
-    mark = os.pread(fd, _MARK_SIZE, _HEADER.size)
+    mark = os.pread(fd, MARK_SIZE, _HEADER.size)
     if _group_at(fd, mark, _HEADER.size) is None:
         return None, Damage(0, size)
     return mark, Damage(0, _HEADER.size)
@@ -280,31 +196,3 @@ def _find_group(fd: int, mark: bytes, at: int) -> Group | None:
             return group
         at += hit + 1
     return None
-
-
-def _encode_group(mark: bytes, entries: Sequence[Entry]) -> bytearray:
-    group = bytearray(_GROUP.size)
-    _encoder.encode_into(entries, group, _GROUP.size)
-    length = len(group) - _GROUP.size
-    if length > MAX_BODY:
-        raise ValueError(f"a group of {length} bytes is longer than {MAX_BODY}")
-    _GROUP.pack_into(group, 0, mark, 0, length, len(entries))
-    with memoryview(group) as view, view[_CHECKED:] as checked:
-        struct.pack_into("<I", group, _MARK_SIZE, zlib.crc32(checked, zlib.crc32(mark)))
-    return group
-
-
-def _write(fd: int, data: bytes | bytearray, at: int) -> None:
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(fd, rest, at)
-        rest, at = rest[written:], at + written
-
-
-def _refusal(error: OSError) -> JournalUnavailable:
-    return JournalUnavailable(_reason(error))
-
-
-def _reason(error: OSError) -> str:
-    # Not str(error), which names the path.
-    return error.strerror or type(error).__name__

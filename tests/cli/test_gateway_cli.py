@@ -13,7 +13,7 @@ from gateway.cli import main
 from gateway.security import Keyring, Role
 from registry.audit.keyfile import KeyFile
 from registry.audit.origins import open_log
-from registry.audit.segment import SegmentWriter
+from registry.audit.segment_writer import SegmentWriter
 from registry.console import printable
 from registry.entry import Entry, encode_record, new_record_id
 from registry.records import (

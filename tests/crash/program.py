@@ -17,7 +17,7 @@ from registry.audit.log import drop_segments, integrate
 from registry.audit.origins import open_log
 from registry.audit.published import read_published
 from registry.audit.publisher import Publisher
-from registry.audit.segment import SegmentWriter
+from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
 from registry.errors import JournalBroken, RegistryError
 from registry.records import AuditRecord, Kind, Outcome

@@ -8,7 +8,7 @@ import pytest
 
 from registry.audit.log import integrate
 from registry.audit.query import AuditTrail
-from registry.audit.segment import SegmentWriter
+from registry.audit.segment_writer import SegmentWriter
 from registry.records import RecordFilter
 from registry.registry import Registry
 from tests.crash.checker import open_and_check

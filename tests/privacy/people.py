@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from registry.audit.log import drop_segments, integrate
-from registry.audit.segment import SegmentWriter
+from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt
 from registry.records import AuditRecord, Kind, Outcome
 from registry.registry import Registry

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.audit.query import AuditTrail, accepts
-from registry.audit.segment import SegmentWriter
+from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, encode_record, new_record_id
 from registry.errors import PayloadNotFound
 from registry.records import AuditRecord, Kind, Lane, Outcome, RecordFilter

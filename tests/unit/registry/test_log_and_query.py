@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from registry.audit.log import BATCH_ENTRIES, drop_segments, integrate
 from registry.audit.query import AuditTrail, accepts
-from registry.audit.segment import SegmentWriter, list_segments
+from registry.audit.segment import list_segments
+from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, Payload, decode_record, encode_record, new_record_id, now_ns
 from registry.errors import InvalidRequest, PayloadNotFound, RecordNotFound
 from registry.records import AuditRecord, Kind, Outcome, RecordFilter

@@ -12,10 +12,10 @@ from registry.audit import segment
 from registry.audit.segment import (
     Damage,
     Group,
-    SegmentWriter,
     list_segments,
     read_groups,
 )
+from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, Payload
 from registry.errors import StoreIncompatible
 

@@ -11,13 +11,12 @@ import pytest
 
 from registry.audit import segment
 from registry.audit.segment import (
-    PREPARED,
     Group,
-    SegmentWriter,
     is_sealed,
     list_segments,
     read_groups,
 )
+from registry.audit.segment_writer import PREPARED, SegmentWriter
 from registry.entry import Entry, Payload
 from registry.errors import JournalBroken, JournalUnavailable
 
@@ -78,7 +77,7 @@ def test_a_killed_writer_seals_its_segment_and_loses_no_durable_group(tmp_path: 
     script = """
         import pathlib, sys
         from registry.entry import Entry
-        from registry.audit.segment import SegmentWriter
+        from registry.audit.segment_writer import SegmentWriter
         writer = SegmentWriter(pathlib.Path(sys.argv[1]))
         writer.append([Entry(b"kept", None)])
         print(writer.path, flush=True)
@@ -105,7 +104,7 @@ def test_a_full_disk_is_a_refusal_and_room_is_all_that_recovery_needs(tmp_path: 
         """
         import pathlib, resource, signal, sys
         from registry.entry import Entry
-        from registry.audit.segment import SegmentWriter
+        from registry.audit.segment_writer import SegmentWriter
         from registry.errors import JournalUnavailable
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         writer = SegmentWriter(pathlib.Path(sys.argv[1]))
@@ -137,7 +136,8 @@ def test_a_disk_without_room_for_a_new_segment_refuses_it_and_keeps_no_trace(
         """
         import pathlib, resource, signal, sys
         from registry.entry import Entry
-        from registry.audit.segment import SegmentWriter, list_segments
+        from registry.audit.segment import list_segments
+        from registry.audit.segment_writer import SegmentWriter
         from registry.errors import JournalUnavailable
         directory = pathlib.Path(sys.argv[1])
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
