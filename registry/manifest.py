@@ -6,9 +6,11 @@ Frozen values; unknown fields are refused wherever one of these is read from a f
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from registry.datatypes import Datatype
+from registry.errors import Rejected
 
 Scalar = str | int | float | bool | None
 
@@ -208,3 +210,19 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     certificate: Certificate
     sample: tuple[SampleTensor, ...] = ()
     original: str | None = None
+
+
+def write_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest, having read it back: what cannot be read again is no manifest.
+
+    Raises Rejected.
+    """
+    fault = "A number in the manifest is not finite, or a text is no Unicode."
+    try:
+        content = msgspec.json.encode(manifest)
+        is_whole = msgspec.json.decode(content, type=Manifest) == manifest
+    except (msgspec.ValidationError, UnicodeEncodeError, OverflowError) as error:
+        raise Rejected("manifest", fault) from error
+    if not is_whole:
+        raise Rejected("manifest", fault)
+    return content

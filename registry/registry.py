@@ -15,10 +15,9 @@ from registry.errors import (
     AliasNotFound,
     KeyNotFound,
     ModelNotFound,
-    Rejected,
     VersionNotFound,
 )
-from registry.manifest import Draft, Manifest
+from registry.manifest import Draft, Manifest, write_manifest
 from registry.names import (
     check_alias_name,
     check_label,
@@ -85,7 +84,7 @@ class Registry:
             sample=draft.sample,
             original=digest_of(artifact) if is_changed else None,
         )
-        manifest_digest = self.artifacts.put(_write_manifest(manifest))
+        manifest_digest = self.artifacts.put(write_manifest(manifest))
         with self.store.write() as tx:
             version = Version(
                 model=model,
@@ -297,19 +296,6 @@ class Registry:
         )
         tx.append(record)
         return record
-
-
-def _write_manifest(manifest: Manifest) -> bytes:
-    """Write a manifest, having read it back: what cannot be read again is no manifest."""
-    fault = "A number in the manifest is not finite, or a text is no Unicode."
-    try:
-        content = msgspec.json.encode(manifest)
-        is_whole = msgspec.json.decode(content, type=Manifest) == manifest
-    except (msgspec.ValidationError, UnicodeEncodeError, OverflowError) as error:
-        raise Rejected("manifest", fault) from error
-    if not is_whole:
-        raise Rejected("manifest", fault)
-    return content
 
 
 def _versions(view: Reader, model: str) -> list[Version]:
