@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from gateway.dossier.content import gather, write_json
+from gateway.dossier.content import write_json
+from gateway.dossier.gather import gather
 from gateway.dossier.page import write_page
 from gateway.replay.asking import Asking, record_replay
 from gateway.replay.engines import Sessions

@@ -7,7 +7,8 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from gateway.dossier.content import gather, write_json
+from gateway.dossier.content import write_json
+from gateway.dossier.gather import gather
 from gateway.dossier.page import write_page
 from gateway.http.access import open_to
 from gateway.http.audit import RecordId

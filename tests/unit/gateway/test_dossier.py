@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from gateway.dossier.content import Gathered, gather, write_json
+from gateway.dossier.content import Gathered, write_json
+from gateway.dossier.gather import gather
 from gateway.dossier.page import write_page
 from gateway.replay.asking import Asking
 from gateway.replay.engines import Sessions
