@@ -40,67 +40,86 @@ _RUN_THREADS = 2
 _COLLECT_AFTER = 20_000
 
 
-async def run_worker(settings: Settings, listener: socket.socket, parent: int, slot: int) -> None:
-    """Serve from an open listener until told to stop, or until the pipe `parent` closes.
+class Worker:
+    """What one worker is made of, from its journal to the request path.
 
-    The worker goes on from the counts of the one that had its slot before.
+    It goes on from the counts of the one that had its slot before.
     """
-    name = f"worker-{uuid4().hex[:8]}"
-    store = open_store(settings.data_dir, settings.payload_key)
-    registry = Registry(store, Artifacts(settings.artifacts_dir))
-    watchdog = Watchdog(settings.run_deadline_s)
-    long_runs = LongRuns(threads=_RUN_THREADS, longest_wait_s=settings.queue_limit_s)
-    slots = Slots(settings.metrics_dir)
-    metrics = Metrics(slot, slots.read(slot))
-    meter = Meter(metrics, slots, slot)
-    journal = Journal(settings.journal_dir, on_broken=_end_at_once, on_commit=metrics.commit)
-    metrics.gauge("journal_waiting", lambda: journal.waiting)
-    metrics.gauge("resident_bytes", resident_bytes)
-    spans = _open_spans(settings)
-    loader = Loader(worker=name, registry=registry, watchdog=watchdog, poll_s=settings.poll_s)
-    await loader.load()
-    pipeline = Pipeline(
-        roster=lambda: loader.roster,
-        journal=journal,
-        long_runs=long_runs,
-        metrics=metrics,
-        in_flight_limit=settings.in_flight_limit,
-        body_limit=settings.body_limit,
-        payload_limit=settings.payload_limit,
-        longest_turn_s=settings.queue_limit_s,
-        spans=spans,
-    )
+
+    def __init__(self, settings: Settings, slot: int) -> None:
+        self.name = f"worker-{uuid4().hex[:8]}"
+        self.store = open_store(settings.data_dir, settings.payload_key)
+        self.registry = Registry(self.store, Artifacts(settings.artifacts_dir))
+        self.watchdog = Watchdog(settings.run_deadline_s)
+        self.long_runs = LongRuns(threads=_RUN_THREADS, longest_wait_s=settings.queue_limit_s)
+        slots = Slots(settings.metrics_dir)
+        metrics = Metrics(slot, slots.read(slot))
+        self.meter = Meter(metrics, slots, slot)
+        self.journal = Journal(
+            settings.journal_dir, on_broken=_end_at_once, on_commit=metrics.commit
+        )
+        metrics.gauge("journal_waiting", lambda: self.journal.waiting)
+        metrics.gauge("resident_bytes", resident_bytes)
+        self.spans = _open_spans(settings)
+        self.loader = Loader(
+            worker=self.name,
+            registry=self.registry,
+            watchdog=self.watchdog,
+            poll_s=settings.poll_s,
+        )
+        self.pipeline = Pipeline(
+            roster=lambda: self.loader.roster,
+            journal=self.journal,
+            long_runs=self.long_runs,
+            metrics=metrics,
+            in_flight_limit=settings.in_flight_limit,
+            body_limit=settings.body_limit,
+            payload_limit=settings.payload_limit,
+            longest_turn_s=settings.queue_limit_s,
+            spans=self.spans,
+        )
+
+    async def close(self) -> None:
+        """Record what was answered and write down what was counted, then let go of everything."""
+        await self.journal.close()
+        await self.meter.write()
+        if self.spans is not None:
+            await asyncio.to_thread(self.spans.close)
+        self.long_runs.close()
+        self.watchdog.close()
+        self.store.close()
+
+
+async def run_worker(settings: Settings, listener: socket.socket, parent: int, slot: int) -> None:
+    """Serve from an open listener until told to stop, or until the pipe `parent` closes."""
+    worker = Worker(settings, slot)
+    await worker.loader.load()
     application = build_application(
         settings=settings,
-        registry=registry,
-        loader=loader,
-        journal=journal,
-        pipeline=pipeline,
-        meter=meter,
-        trail=AuditTrail(store, settings.journal_dir),
+        registry=worker.registry,
+        loader=worker.loader,
+        journal=worker.journal,
+        pipeline=worker.pipeline,
+        meter=worker.meter,
+        trail=AuditTrail(worker.store, settings.journal_dir),
     )
     limits = _limits(settings)
-    server = uvicorn.Server(_uvicorn_config(application, pipeline, limits, settings))
+    server = uvicorn.Server(_uvicorn_config(application, worker.pipeline, limits, settings))
     _settle_memory()
     tasks = [
-        asyncio.create_task(loader.follow()),
-        asyncio.create_task(meter.follow()),
+        asyncio.create_task(worker.loader.follow()),
+        asyncio.create_task(worker.meter.follow()),
         asyncio.create_task(watch_deadlines(server.server_state.connections, limits)),
     ]
     _stop_with_parent(server, parent)
-    logger.info("worker_ready", worker=name, generation=loader.roster.generation)
+    generation = worker.loader.roster.generation
+    logger.info("worker_ready", worker=worker.name, generation=generation)
     try:
         await server.serve([listener])
     finally:
         for task in tasks:
             task.cancel()
-        await journal.close()
-        await meter.write()
-        if spans is not None:
-            await asyncio.to_thread(spans.close)
-        long_runs.close()
-        watchdog.close()
-        store.close()
+        await worker.close()
 
 
 def _limits(settings: Settings) -> Limits:
