@@ -169,14 +169,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console = Console(width=_WIDTH if not sys.stdout.isatty() else None)
     try:
-        server_core, client_core = machine.two_cores()
-        course = Course(
-            wrk=wrk.find_wrk(),
-            closed_s=seconds,
-            opened_s=open_seconds,
-            server_core=server_core,
-            client_core=client_core,
-        )
+        course = _plan_course(closed_s=seconds, opened_s=open_seconds)
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             order = Order(
                 subjects=subjects.choose(names),
@@ -193,6 +186,18 @@ def main(
         sys.exit(1)
     needed = {GATEWAY, FASTAPI}
     sys.exit(1 if any(line.fault and line.subject in needed for line in lines) else 0)
+
+
+def _plan_course(*, closed_s: int, opened_s: float) -> Course:
+    """Say for how long and on which cores is measured. Raises LoadTestError."""
+    server_core, client_core = machine.two_cores()
+    return Course(
+        wrk=wrk.find_wrk(),
+        closed_s=closed_s,
+        opened_s=opened_s,
+        server_core=server_core,
+        client_core=client_core,
+    )
 
 
 if __name__ == "__main__":

@@ -168,49 +168,44 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
     registry.store.close()
 
 
+async def answer_one(registry: Registry, folder: Path, call: Call) -> str:
+    """Answer a call by a worker's own parts, and return the id of its record."""
+    with make_loader(registry) as loader:
+        await loader.load()
+        journal = Journal(folder, on_broken=lambda _: None)
+        long_runs = LongRuns(threads=1, longest_wait_s=1)
+        pipeline = Pipeline(
+            roster=lambda: loader.roster,
+            journal=journal,
+            long_runs=long_runs,
+            metrics=Metrics(),
+            in_flight_limit=2,
+            body_limit=1 << 20,
+            payload_limit=1000,
+            longest_turn_s=1,
+        )
+        answer = await pipeline.infer(call)
+        await journal.close()
+        long_runs.close()
+    assert isinstance(answer, Answer)
+    return answer.record_id
+
+
 def ask(registry: Registry, folder: Path, **parameters: Any) -> tuple[Found, Payload | None]:
     """Ask the model `two` once, by the policy that is set, and return what is kept of it."""
     folder.mkdir(exist_ok=True)
-    body = msgspec.json.encode(
-        {
-            "inputs": [
-                {"name": "distance", "datatype": "FP32", "shape": [2, 1], "data": [100, 2500]},
-                {"name": "carrier", "datatype": "BYTES", "shape": [2, 1], "data": ["UA", "Zoé"]},
-            ],
-            "parameters": parameters,
-        }
+    inputs = [
+        {"name": "distance", "datatype": "FP32", "shape": [2, 1], "data": [100, 2500]},
+        {"name": "carrier", "datatype": "BYTES", "shape": [2, 1], "data": ["UA", "Zoé"]},
+    ]
+    call = Call(
+        model="two",
+        version=None,
+        body=msgspec.json.encode({"inputs": inputs, "parameters": parameters}),
+        credential=read_credential(f"Bearer {add_key(registry, Role.INVOKER)}"),
+        source="127.0.0.1",
     )
-    token = add_key(registry, Role.INVOKER)
-
-    async def go() -> str:
-        with make_loader(registry) as loader:
-            await loader.load()
-            journal = Journal(folder, on_broken=lambda _: None)
-            long_runs = LongRuns(threads=1, longest_wait_s=1)
-            pipeline = Pipeline(
-                roster=lambda: loader.roster,
-                journal=journal,
-                long_runs=long_runs,
-                metrics=Metrics(),
-                in_flight_limit=2,
-                body_limit=1 << 20,
-                payload_limit=1000,
-                longest_turn_s=1,
-            )
-            call = Call(
-                model="two",
-                version=None,
-                body=body,
-                credential=read_credential(f"Bearer {token}"),
-                source="127.0.0.1",
-            )
-            answer = await pipeline.infer(call)
-            await journal.close()
-            long_runs.close()
-        assert isinstance(answer, Answer)
-        return answer.record_id
-
-    record_id = asyncio.run(go())
+    record_id = asyncio.run(answer_one(registry, folder, call))
     trail = AuditTrail(registry.store, folder)
     found = trail.record(record_id)
     assert encode_record(found.record) == found.leaf

@@ -130,7 +130,11 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
     """Run a scenario with two places, a journal of its own, and that journal open."""
 
     async def run(
-        scenario: Scenario, *, is_open: bool, in_flight_limit: int, longest_turn_s: float
+        scenario: Scenario,
+        *,
+        is_open: bool = True,
+        in_flight_limit: int = 2,
+        longest_turn_s: float = 1,
     ) -> None:
         with make_loader(served, deadline_s=0.2) as loader:
             journal = HeldJournal(tmp_path, on_broken=lambda _: None)
@@ -157,23 +161,7 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
                 await journal.close()
                 long_runs.close()
 
-    def play(
-        scenario: Scenario,
-        *,
-        is_open: bool = True,
-        in_flight_limit: int = 2,
-        longest_turn_s: float = 1,
-    ) -> None:
-        asyncio.run(
-            run(
-                scenario,
-                is_open=is_open,
-                in_flight_limit=in_flight_limit,
-                longest_turn_s=longest_turn_s,
-            )
-        )
-
-    return play
+    return lambda scenario, **options: asyncio.run(run(scenario, **options))
 
 
 async def turns(count: int = 50) -> None:
