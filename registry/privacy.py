@@ -20,7 +20,7 @@ from registry.store import Reader
 from registry.stores.payloads import Subject
 from registry.times import now
 from registry.versions import VersionState
-from registry.workers import Setting, SettingName
+from registry.workers import SettingName
 
 
 class Erased(Struct, frozen=True, kw_only=True):
@@ -156,12 +156,9 @@ def _change_hold(
     check_reason(reason)
     registry.versions(model)
     with registry.store.write() as tx:
-        if is_held:
-            value = msgspec.json.encode(reason).decode()
-            tx.put_setting(Setting(name=SettingName.HOLD, model=model, value=value))
-        elif model not in holds(tx):
+        if not is_held and model not in holds(tx):
             return
-        else:
-            tx.remove_setting(SettingName.HOLD, model)
+        value = msgspec.json.encode(reason).decode() if is_held else None
+        service.put_value(tx, SettingName.HOLD, model, value)
         action = "hold.set" if is_held else "hold.lift"
         registry.record(tx, action, author, now(), model=model, reason=reason)

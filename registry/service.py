@@ -9,7 +9,7 @@ from collections.abc import Callable
 from registry.errors import Conflict, ModelNotFound, clip
 from registry.names import check_reason
 from registry.registry import Author, Registry
-from registry.store import Reader
+from registry.store import Reader, Transaction
 from registry.times import now
 from registry.workers import Setting, SettingName
 
@@ -50,11 +50,16 @@ def change_setting(
         if model is not None:
             _check_model(tx, model)
         value = change(values(tx, name).get(model))
-        if value is None:
-            tx.remove_setting(name, model)
-        else:
-            tx.put_setting(Setting(name=name, model=model, value=value))
+        put_value(tx, name, model, value)
         registry.record(tx, f"{name}.set", author, now(), model=model, reason=value)
+
+
+def put_value(tx: Transaction, name: SettingName, model: str | None, value: str | None) -> None:
+    """Set a value, or let there be none where it is None; the record is the caller's to write."""
+    if value is None:
+        tx.remove_setting(name, model)
+    else:
+        tx.put_setting(Setting(name=name, model=model, value=value))
 
 
 def values(view: Reader, name: SettingName) -> dict[str | None, str]:
@@ -76,10 +81,7 @@ def _change_service(
         _check_model(tx, model)
         if (model in unloaded(tx)) == is_unloaded:
             return
-        if is_unloaded:
-            tx.put_setting(Setting(name=SettingName.UNLOADED, model=model, value="true"))
-        else:
-            tx.remove_setting(SettingName.UNLOADED, model)
+        put_value(tx, SettingName.UNLOADED, model, "true" if is_unloaded else None)
         action = "unload" if is_unloaded else "load"
         registry.record(tx, action, author, now(), model=model, reason=reason)
 
