@@ -75,7 +75,7 @@ class Worker:
             in_flight_limit=settings.in_flight_limit,
             body_limit=settings.body_limit,
             payload_limit=settings.payload_limit,
-            longest_turn_s=settings.queue_limit_s,
+            longest_turn_s=2 * settings.queue_limit_s,
             spans=self.spans,
         )
 
