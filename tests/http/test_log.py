@@ -160,6 +160,14 @@ def test_a_segment_goes_once_its_records_are_published(tmp_path: Path, token: st
     assert list_segments(tmp_path / "journal") == []
 
 
+def test_a_segment_is_left_at_its_age_and_goes(tmp_path: Path, token: str) -> None:
+    with serving(tmp_path, "--segment-age", "0.5") as gateway, gateway.client(token) as client:
+        [first] = list_segments(tmp_path / "journal")
+        ask(client)
+        wait_until(lambda: not first.exists())
+        assert ask(client)
+
+
 @pytest.fixture
 def witness(tmp_path: Path, token: str) -> Iterator[WitnessServer]:
     with serving(tmp_path) as gateway:

@@ -33,7 +33,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, 
     publish(registry, "linear", linear_model())
     token = add_key(registry)
     registry.store.close()
-    with serving(data_dir, workers=2) as gateway, gateway.client(token) as client:
+    with (
+        serving(data_dir, "--segment-age", "0.5", workers=2) as gateway,
+        gateway.client(token) as client,
+    ):
         yield gateway, client
 
 
