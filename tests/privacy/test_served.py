@@ -134,14 +134,20 @@ def test_nothing_is_erased_under_hold(client: httpx.Client) -> None:
     assert actions == [("hold.lift", "settled"), ("hold.set", "a suit")]
 
 
-def test_a_policy_holds_for_the_next_request_of_every_worker(client: httpx.Client) -> None:
+def test_a_policy_holds_for_the_next_request_of_every_worker(
+    served: tuple[Gateway, httpx.Client],
+) -> None:
+    gateway, client = served
+    token = client.headers["authorization"].removeprefix("Bearer ")
     path = "/admin/models/two/payload-policy"
     kept = {"inputs": {"carrier": {"how": "drop"}, "distance": {"how": "bucket", "edges": [1000]}}}
     try:
         assert client.put(path, json=kept).json() == kept
         assert client.get(path).json() == kept
         for _ in range(8):
-            record_id = ask(client, SECRET)
+            # A connection of its own each time, so that either worker may answer.
+            with gateway.client(token) as other:
+                record_id = ask(other, SECRET)
             assert payload(client, record_id).json()["inputs"] == [
                 {"name": "distance", "datatype": "FP32", "shape": [1, 1], "data": [1000.0]}
             ]
