@@ -28,6 +28,8 @@ from registry.tlog.note import BadNote, Verifier
 
 _ROLES = click.Choice([role.value for role in Role])
 _DEFAULTS = Settings(data_dir=DATA_DIR)
+# An erasure, which waits for it, gives up after a minute.
+_OLDEST_SEGMENT_S = 30
 # Further ahead than anybody plans; a date must still exist.
 _MOST_DAYS = 36_500
 
@@ -84,6 +86,14 @@ def main() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     envvar=PAYLOAD_KEY_VARIABLE,
     help="File of the key that payloads of persons are sealed with; in the data directory if none.",
+)
+@click.option(
+    "--segment-age",
+    "segment_age_s",
+    default=_DEFAULTS.segment_age_s,
+    show_default=True,
+    type=click.FloatRange(0, _OLDEST_SEGMENT_S, min_open=True),
+    help="Seconds after which a file of the journal is left; an erasure waits for it.",
 )
 @click.option(
     "--queue-limit",

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gateway.settings import SEGMENT_AGE_S
 from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry
 from registry.errors import JournalBroken, JournalUnavailable
 
-# A segment that has passed either is followed by a new one, so that the old one can go once its
-# records are published. The age counts from its first group.
+# A segment of this size or of its age is followed by a new one, so that the old one can go once its
+# records are published.
 SEGMENT_BYTES = 64 << 20
-SEGMENT_AGE_S = 10.0
 GROUP_BYTES = 8 << 20  # a group takes no further entry once it holds this much
 ENTRY_BYTES = 64 << 20  # larger entries are a mistake of the caller: bodies are limited before
 MAX_WAITING = 10_000

@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+SEGMENT_AGE_S = 10.0
+
 
 class Transport(StrEnum):
     """How inference reaches the pipeline; both keep the same promises, at different speeds."""
@@ -36,7 +38,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     `otlp_endpoint` is the address of an OpenTelemetry collector; without one no span is made.
     `log_key` is the file with the private key of the log, and `log_name` the name of a log that is
     served for the first time. `witnesses` are asked to cosign each checkpoint.
-    `poll_s` is how often workers look for changes and the controller for journal records.
+    A worker leaves a segment of its journal that is `segment_age_s` old, counted from its first
+    group; an erasure waits for that. `poll_s` is how often workers look for changes and the
+    controller for journal records.
     """
 
     data_dir: Path
@@ -58,6 +62,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_key: Path | None = None
     log_name: str | None = None
     witnesses: tuple[WitnessAddress, ...] = ()
+    segment_age_s: float = SEGMENT_AGE_S
     poll_s: float = 0.1
     drain_s: float = 10.0
 

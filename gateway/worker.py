@@ -56,7 +56,10 @@ class Worker:
         metrics = Metrics(slot, slots.read(slot))
         self.meter = Meter(metrics, slots, slot)
         self.journal = Journal(
-            settings.journal_dir, on_broken=_end_at_once, on_commit=metrics.commit
+            settings.journal_dir,
+            on_broken=_end_at_once,
+            on_commit=metrics.commit,
+            segment_age_s=settings.segment_age_s,
         )
         metrics.gauge("journal_waiting", lambda: self.journal.waiting)
         metrics.gauge("resident_bytes", resident_bytes)

@@ -22,8 +22,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from gateway.journal import SEGMENT_AGE_S
-from gateway.settings import Settings, write_settings
+from gateway.settings import SEGMENT_AGE_S, Settings, write_settings
 from loadtests import machine
 from loadtests.errors import LoadTestError
 from registry.audit.published import read_published

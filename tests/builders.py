@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ from registry.registry import Author, Registry
 from registry.store import open_store
 from registry.times import now
 from registry.versions import Version
+
+# Longer than anything takes on the busiest machine: only what never comes is waited for as long.
+PATIENCE_S = 60.0
 
 # Takes a line of what a test counted.
 Count = Callable[[str], None]
@@ -155,19 +159,24 @@ def add_key(registry: Registry, *roles: Role) -> str:
 
 
 class Gateway:
-    """A running `gateway serve`, in processes of its own; `log` collects what it writes."""
+    """A running `gateway serve`, in processes of its own; `log` collects what it writes.
+
+    `started_s` is how long it took to start, which says how slow the machine is now: bounds on what
+    the gateway does by itself are widened by it.
+    """
 
     def __init__(self, process: subprocess.Popen[str], data_dir: Path) -> None:
         self.process = process
         self.data_dir = data_dir
         self.log: list[dict[str, Any]] = []
+        self.started_s = 0.0
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._passed: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         self.url: str = self.wait_for("serving")["url"]
 
-    def wait_for(self, event: str, timeout_s: float = 20) -> dict[str, Any]:
+    def wait_for(self, event: str, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """Return the next log line of an event; fail if the gateway ends or is silent.
 
         Lines of other events stay for those who wait for them later.
@@ -184,12 +193,12 @@ class Gateway:
 
     def client(self, token: str | None = None) -> httpx.Client:
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S, trust_env=False)
 
     def stop(self) -> int:
         """End the gateway as an operator does, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
     def kill_group(self) -> None:
         """Kill supervisor, workers and controller at once."""
@@ -200,7 +209,7 @@ class Gateway:
         """End the gateway if it runs, and wait until all it wrote is in the log."""
         if self.process.poll() is None:
             self.stop()
-        self._reader.join(30)
+        self._reader.join(PATIENCE_S)
         if self._reader.is_alive():
             os.killpg(self.process.pid, signal.SIGKILL)
             self._reader.join()
@@ -228,6 +237,7 @@ def serving(
 
     `options` go to `gateway serve` as they are. `module` is what runs in its place.
     """
+    begun = time.monotonic()
     process = subprocess.Popen(
         [
             sys.executable, "-m", module, "serve",
@@ -243,6 +253,7 @@ def serving(
         gateway.wait_for("controller_ready")
         for _ in range(workers):
             gateway.wait_for("worker_ready")
+        gateway.started_s = time.monotonic() - begun
         yield gateway
     finally:
         gateway.close()

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.http.conformance", "tests.http.world", "tests.http.wire")
 
@@ -12,6 +13,10 @@ from registry.registry import Registry  # noqa: E402 - after asserts are made to
 from tests.builders import Count, open_registry  # noqa: E402
 
 COUNTS = "counts"
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

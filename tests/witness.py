@@ -11,6 +11,7 @@ from registry.audit.verify.faults import Mismatch
 from registry.audit.verify.proofs import EMPTY_ROOT, check_consistency
 from registry.tlog.note import WITNESS_KEY, Checkpoint, Verifier
 from registry.tlog.signing import open_note
+from tests.builders import PATIENCE_S
 
 
 class WitnessServer:
@@ -61,7 +62,7 @@ class WitnessServer:
     def wait_for(self, status: int) -> None:
         """Return when it has answered so; fail if late."""
         with self._answered:
-            assert self._answered.wait_for(lambda: status in self.statuses, 10)
+            assert self._answered.wait_for(lambda: status in self.statuses, PATIENCE_S)
 
     def answer(self, body: str) -> tuple[int, str]:
         if self.faults:

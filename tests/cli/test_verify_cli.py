@@ -15,7 +15,15 @@ from registry.store import open_store
 from registry.tlog.note import Checkpoint
 from registry.tlog.tiles import TileNodes
 from registry.tlog.tree import consistency_proof, inclusion_proof
-from tests.builders import add_key, infer_body, linear_model, open_registry, publish, serving
+from tests.builders import (
+    PATIENCE_S,
+    add_key,
+    infer_body,
+    linear_model,
+    open_registry,
+    publish,
+    serving,
+)
 from tests.verify.logs import OTHER, VKEY, extend, make_entry, sign, write_log
 
 Run = Callable[..., Result]
@@ -233,7 +241,7 @@ def test_the_log_of_a_running_gateway_is_checked_and_left_alone(tmp_path: Path, 
 
 
 def _await_proof(client: Any, record_id: str) -> Any:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         answer = client.get(f"/audit/records/{record_id}/proof")
         if answer.status_code == 200:

@@ -13,10 +13,9 @@ from registry.audit.query import AuditTrail
 from registry.entry import commit
 from registry.errors import NotFound
 from registry.records import RecordFilter
-from tests.builders import infer_body
+from tests.builders import PATIENCE_S, infer_body
 
 CALLERS = 8
-_PATIENCE_S = 20
 _COUNTER = itertools.count()
 
 
@@ -61,11 +60,13 @@ class Callers:
 
     def _wait_until(self, claim: Callable[[], bool]) -> None:
         with self._replied:
-            assert self._replied.wait_for(claim, _PATIENCE_S)
+            assert self._replied.wait_for(claim, PATIENCE_S)
 
     def _call(self) -> None:
         while not self._stopped.is_set():
-            with closing(http.client.HTTPConnection(self._address, timeout=10)) as connection:
+            with closing(
+                http.client.HTTPConnection(self._address, timeout=PATIENCE_S)
+            ) as connection:
                 try:
                     self._ask_until_stopped(connection)
                 except (OSError, http.client.HTTPException):

@@ -24,7 +24,7 @@ def test_processes_end_with_their_supervisor_and_a_new_one_takes_over(
         assert len(processes) == 3
         callers.wait_for_answers(100)
         gateway.process.kill()
-        wait_for_end(processes, ENDED_WITHIN_S)
+        wait_for_end(processes, ENDED_WITHIN_S + gateway.started_s)
         port = int(gateway.url.rpartition(":")[2])
         with serving(tmp_path, workers=2, port=port):
             callers.wait_for_answers(100)
@@ -44,6 +44,6 @@ def test_a_controller_that_was_started_anew_ends_with_its_supervisor(
         assert controller not in processes
 
         gateway.process.kill()
-        wait_for_end(processes, ENDED_WITHIN_S)
+        wait_for_end(processes, ENDED_WITHIN_S + gateway.started_s)
 
     assert not [line for line in gateway.log if "Traceback" in line["event"]]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from tests.builders import PATIENCE_S
 from tests.http.hostile import FINE, KEY, head, post
 from tests.http.wire import Wire
 from tests.http.world import BODY_LIMIT, TRANSPORTS, World, publish_linear, serve_world
@@ -245,7 +246,9 @@ def test_a_post_without_a_length_has_no_body(world: World) -> None:
 @pytest.fixture(params=TRANSPORTS)
 def ending(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A gateway of its own, for a test that stops it."""
-    with serve_world(tmp_path, publish_linear(tmp_path), *TRANSPORTS[request.param]) as world:
+    # A body may wait for as long as it takes until nobody listens.
+    options = (*TRANSPORTS[request.param], "--body-deadline", str(PATIENCE_S))
+    with serve_world(tmp_path, publish_linear(tmp_path), *options) as world:
         yield world
 
 
@@ -268,7 +271,7 @@ def test_a_request_under_way_is_answered_when_the_gateway_is_told_to_stop(
         assert answer.status == (200 if path == INFER else 400)
         assert answer.headers["connection"] == "close"
         assert wire.is_closed()
-    assert ending.gateway.process.wait(20) == 0
+    assert ending.gateway.process.wait(PATIENCE_S) == 0
 
 
 def wait_until_refused(world: World) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from registry.tlog.note import Checkpoint
-from tests.builders import infer_body
+from tests.builders import PATIENCE_S, infer_body
 from tests.http.world import World, check_problem
 
 
@@ -25,7 +25,7 @@ def exported(client: httpx.Client) -> str:
         body = {**infer_body([[1, 2, 3]]), "id": name}
         answer = client.post("/v2/models/linear/infer", json=body)
         record_ids.append(answer.headers["x-record-id"])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if client.get(f"/audit/records/{record_ids[-1]}/proof").status_code == 200:
             return name

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.builders import infer_body
+from tests.builders import PATIENCE_S, infer_body
 from tests.http.world import World, check_problem
 
 
@@ -40,7 +40,7 @@ def test_answers_and_refusals_are_counted_with_their_rules(
     expected = {"answered": 2, "refused": 1, "errors range": 1, "violations range x": 1,
                 "flags range x": 1}  # fmt: skip
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         after = counted(client)
         grown = {name: after[name] - before.get(name, 0) for name in after}

@@ -91,7 +91,8 @@ def test_who_makes_others_wait_is_given_up_in_time(
 
     play(strict, hostile)
 
-    assert deadline_s - 0.2 <= time.monotonic() - started <= deadline_s + SLACK_S
+    most_s = deadline_s + SLACK_S + strict.gateway.started_s
+    assert deadline_s - 0.2 <= time.monotonic() - started <= most_s
     assert unforeseen(strict.gateway) == []
 
 
@@ -115,7 +116,8 @@ def test_a_body_that_was_refused_is_not_read_for_ever(strict: World) -> None:
         started = time.monotonic()
         assert wire.is_closed()
 
-    assert time.monotonic() - started <= BODY_DEADLINE_S + IDLE_DEADLINE_S + SLACK_S
+    most_s = BODY_DEADLINE_S + IDLE_DEADLINE_S + SLACK_S + strict.gateway.started_s
+    assert time.monotonic() - started <= most_s
 
 
 def test_many_requests_ahead_are_neither_cut_off_nor_taken_for_one(strict: World) -> None:
@@ -126,23 +128,29 @@ def test_many_requests_ahead_are_neither_cut_off_nor_taken_for_one(strict: World
             assert b'"id":"call %d"' % n in wire.read().body
 
 
+def ask_a_hundred_times(world: World) -> float:
+    """Ask over a new connection, and return how many seconds that took."""
+    with Wire(world) as wire:
+        started = time.monotonic()
+        for n in range(100):
+            wire.post(INFER, with_id(n))
+            assert wire.read().status == 200
+        return time.monotonic() - started
+
+
 def test_a_thousand_slow_connections_slow_nobody(strict: World) -> None:
+    alone_s = ask_a_hundred_times(strict)
     slow = [Wire(strict) for _ in range(1000)]
     for n, wire in enumerate(slow):
         wire.send((b"", b"POST /v2/mod", head(INFER, b"content-length: 9"))[n % 3])
 
-    with Wire(strict) as other:
-        started = time.monotonic()
-        for n in range(100):
-            other.post(INFER, with_id(n))
-            assert other.read().status == 200
-        took_s = time.monotonic() - started
+    took_s = ask_a_hundred_times(strict)
     for wire in slow:
         while not wire.is_closed():
             pass
         wire.close()
 
-    assert took_s < 5
+    assert took_s < 5 * (1 + alone_s)
     assert unforeseen(strict.gateway) == []
 
 

@@ -8,10 +8,10 @@ from typing import Self
 
 from msgspec import Struct
 
+from tests.builders import PATIENCE_S
 from tests.http.hostile import Hostile
 from tests.http.world import World
 
-_TIMEOUT_S = 10
 _DRIP_S = 0.05
 
 
@@ -36,7 +36,7 @@ class Wire:
         if buffer_bytes is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
-        self._socket.settimeout(_TIMEOUT_S)
+        self._socket.settimeout(PATIENCE_S)
         self._socket.connect((host, int(port)))
         # What is sent in parts shall travel in parts.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -78,7 +78,7 @@ class Wire:
         self._socket.settimeout(0)
         while sent < len(data) and select.select([], [self._socket], [], 1)[1]:
             sent += self._socket.send(data[sent : sent + 65_536])
-        self._socket.settimeout(_TIMEOUT_S)
+        self._socket.settimeout(PATIENCE_S)
         return sent
 
     def end_sending(self) -> None:

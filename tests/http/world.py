@@ -114,7 +114,10 @@ def publish_linear(data_dir: Path) -> dict[str, str]:
 def serve_world(data_dir: Path, tokens: dict[str, str], *options: str) -> Iterator[World]:
     """Serve what was published; fail at the end if the gateway met anything unforeseen."""
     registry = open_registry(data_dir)
-    limits = ("--body-limit", str(BODY_LIMIT), "--body-deadline", "1", "--run-deadline", "1")
+    limits = (
+        "--body-limit", str(BODY_LIMIT), "--body-deadline", "1", "--run-deadline", "1",
+        "--segment-age", "0.5",
+    )  # fmt: skip
     with serving(data_dir, *limits, *options) as gateway:
         yield World(gateway=gateway, registry=registry, tokens=tokens)
     registry.store.close()

@@ -20,7 +20,7 @@ from registry.manifest import (
     RuleKind,
 )
 from registry.registry import Registry
-from tests.builders import add_key, infer_body, linear_model, publish
+from tests.builders import PATIENCE_S, add_key, infer_body, linear_model, publish
 
 REQUEST = infer_body([[1.0, 2.0, 3.0]])
 FORBIDDEN = infer_body([[1000.0, 2.0, 3.0]])
@@ -34,7 +34,7 @@ def serving(name: str, folder: Path) -> Iterator[httpx.Client]:
     command = fill(subject, data_dir=folder, model_file=Path("none"), workers=1)
     with run_server(command, folder / "log", environment=subject.environment) as server:
         wait_until_ready(server, lambda client: client.get("/v2/health/ready").is_success)
-        with httpx.Client(base_url=server.url, trust_env=False) as client:
+        with httpx.Client(base_url=server.url, timeout=PATIENCE_S, trust_env=False) as client:
             yield client
 
 

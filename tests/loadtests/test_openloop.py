@@ -91,7 +91,8 @@ def test_with_connections_to_spare_requests_leave_while_the_server_stalls() -> N
         found = openloop.run(plan(port, connections=200))
     found.check()
     assert found.p90_us > STALL_S * 0.3e6
-    assert found.late_p99_us < STALL_S * 0.3e6
+    # Those that waited for a connection would be nearly as late as their answers.
+    assert found.late_p99_us < found.max_us / 2
 
 
 @pytest.mark.parametrize(

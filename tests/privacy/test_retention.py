@@ -120,7 +120,7 @@ RETENTIONS = st.sampled_from([*PRESETS.values(), Retention()]) | st.builds(
 )
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=8, phases=[Phase.explicit, Phase.generate])
 @given(
     seed=st.integers(0, 2**32),
     retentions=st.fixed_dictionaries({model: RETENTIONS for model in MODELS}),

@@ -88,7 +88,7 @@ def test_only_versions_whose_rows_are_independent_are_batched(
     assert make_runner(artifact, watchdog).is_batchable is expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(0, 2**32 - 1))
 def test_each_request_gets_its_own_rows(watchdog: Watchdog, sizes: list[int], seed: int) -> None:
     runner = make_runner(linear_model(), watchdog)

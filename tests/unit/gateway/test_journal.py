@@ -23,6 +23,7 @@ from registry.audit.segment import (
 from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, Payload
 from registry.errors import JournalBroken, JournalUnavailable
+from tests.builders import PATIENCE_S
 
 
 async def append(journal: Journal, entry: Entry) -> None:
@@ -52,7 +53,7 @@ def leaves_in(directory: Path) -> list[bytes]:
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, 20))
+    asyncio.run(asyncio.wait_for(main, PATIENCE_S))
 
 
 def unexpected(error: BaseException) -> None:
@@ -72,7 +73,7 @@ class Gate:
 
     def __call__(self, fd: int) -> None:
         self._loop.call_soon_threadsafe(self.entered.set)
-        assert self._open.wait(10)
+        assert self._open.wait(PATIENCE_S)
         self._sync(fd)
         self.passed += 1
 
@@ -396,7 +397,7 @@ def test_a_segment_that_is_old_is_sealed_though_nothing_follows(
         monkeypatch.setattr(journal_module, "SegmentWriter", Told)
         journal = Journal(tmp_path, on_broken=unexpected, segment_age_s=0.05)
         await append(journal, make_entry(0))
-        assert await asyncio.to_thread(sealed.wait, 10)
+        assert await asyncio.to_thread(sealed.wait, PATIENCE_S)
         first, second = list_segments(tmp_path)
         assert is_sealed(first)
         # The one that follows is empty, and waits for its first group however long that takes.

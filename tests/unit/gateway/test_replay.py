@@ -32,6 +32,7 @@ from registry.tensors import NUMPY_TYPES, Tensor
 from registry.versions import Version
 from tests.builders import (
     AUTHOR,
+    PATIENCE_S,
     identity_model,
     linear_model,
     looping_model,
@@ -90,7 +91,7 @@ def test_a_child_process_gives_the_bits_that_this_one_gives(
     version = publish(registry, "m", identity_model(datatype, ("n", 3)))
     texts = np.array([["a", "", "Ü"]], object)
     numbers = np.array([[0, 1, 1]])
-    apart = ProcessApart(registry.artifacts, deadline_s=5)
+    apart = ProcessApart(registry.artifacts, deadline_s=PATIENCE_S)
     spec = registry.manifest(version).signature.inputs[0]
     tensor = texts if datatype == "BYTES" else numbers.astype(NUMPY_TYPES[spec.datatype])
     record, payload = answered(version, engine, {"x": tensor})
@@ -271,7 +272,7 @@ def test_a_process_apart_that_takes_too_long_is_ended(
 
 def test_a_process_apart_says_what_it_could_not_do(registry: Registry) -> None:
     version = publish(registry, "m", linear_model())
-    apart = ProcessApart(registry.artifacts, deadline_s=5)
+    apart = ProcessApart(registry.artifacts, deadline_s=PATIENCE_S)
     no_model = registry.artifacts.put(b"no model")
 
     wrong_input = apart.run(version.artifact, {"z": X["x"]})

@@ -20,6 +20,7 @@ from registry.store import open_store
 from registry.times import now
 from registry.tlog.note import WITNESS_KEY, Checkpoint, Verifier, split_note
 from registry.tlog.signing import open_note
+from tests.builders import PATIENCE_S
 from tests.witness import WitnessServer
 
 
@@ -54,7 +55,7 @@ class Log:
 
     def wait_for_signatures(self, count: int) -> None:
         """Return when the published checkpoint has so many; a file tells nobody of its change."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while len(split_note(self.note())[1]) < count:
             assert time.monotonic() < deadline
             time.sleep(0.005)

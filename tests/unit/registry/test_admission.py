@@ -22,6 +22,7 @@ from registry.manifest import SampleTensor
 from registry.session import open_session
 from tests.builders import (
     ONNX_ELEMENTS,
+    PATIENCE_S,
     identity_model,
     linear_model,
     looping_model,
@@ -336,7 +337,7 @@ def test_a_model_that_never_ends_is_ended() -> None:
     with pytest.raises(Rejected) as caught:
         admit(endless_model(), timeout_s=1)
     assert caught.value.check == "limits"
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < PATIENCE_S / 2  # a child that is left alone has a minute
 
 
 def test_a_child_that_is_killed_is_a_rejection(

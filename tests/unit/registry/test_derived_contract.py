@@ -25,7 +25,7 @@ def rules(contract: Contract, kind: RuleKind) -> list[Rule]:
     return [rule for rule in contract.rules if rule.kind is kind]
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.lists(st.floats(width=32, allow_infinity=False, allow_nan=False), min_size=1))
 def test_no_training_value_breaks_the_range(values: list[float]) -> None:
     (rule,) = rules(contract_of(x=np.array(values)), RuleKind.RANGE)

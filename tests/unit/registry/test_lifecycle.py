@@ -224,4 +224,4 @@ class Champions(RuleBasedStateMachine):
 
 
 TestChampions: Any = Champions.TestCase
-TestChampions.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestChampions.settings = settings(max_examples=60, stateful_step_count=25)

@@ -42,7 +42,7 @@ def texts(*values: Any) -> Tensor:
     return np.array(values, object)
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(numbers)
 def test_every_row_is_counted_once_as_present_in_its_bin_or_as_missing(values: Tensor) -> None:
     feature = only(values)
@@ -59,14 +59,14 @@ def test_every_row_is_counted_once_as_present_in_its_bin_or_as_missing(values: T
     assert sum(feature.distribution.bin_counts) == feature.count
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(numbers)
 def test_a_reference_survives_being_stored(values: Tensor) -> None:
     reference = derive_reference({"x": values})
     assert msgspec.json.decode(msgspec.json.encode(reference), type=Reference) == reference
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(arrays.arrays(np.float64, st.integers(1, 50), elements=st.floats(allow_infinity=False)))
 def test_the_moments_of_huge_values_are_finite_and_in_range(values: Tensor) -> None:
     feature = only(values)

@@ -264,7 +264,7 @@ ENTRIES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     groups=st.lists(st.lists(ENTRIES, min_size=1, max_size=4), max_size=6),
     cut=st.integers(min_value=0, max_value=2000),
