@@ -15,7 +15,8 @@ from random import Random
 import apsw
 import pytest
 
-from registry.audit import segment
+from registry.audit import segment_writer
+from registry.audit.segment import SUFFIX
 from registry.stores import sqlite
 from tests.builders import Count
 from tests.crash.checker import Verdict, memory_folder, open_and_check
@@ -69,7 +70,7 @@ def test_a_journal_that_syncs_less_loses_acknowledged_records(
     segments = {
         operation.file
         for operation in tape
-        if isinstance(operation, Create) and operation.path.suffix == segment.SUFFIX
+        if isinstance(operation, Create) and operation.path.suffix == SUFFIX
     }
     weakened: list[Operation] = []
     for operation in tape:
@@ -109,7 +110,7 @@ def lose_power_of(memory: Path, seed: int, points: int) -> tuple[int, list[str]]
 def record(folder: Path, chance: Random) -> list[Operation]:
     """Run the program once, and return the tape of its disk."""
     with recording(folder) as recorder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segment, "PREPARED", ZEROS_AHEAD)
+        patch.setattr(segment_writer, "PREPARED", ZEROS_AHEAD)
         program = Program(folder, recorder, chance)
         program.take_turns(TURNS)
         program.finish()
