@@ -11,14 +11,7 @@ from msgspec.json import encode as encode_json
 
 from gateway.batching import Run
 from gateway.contract import Findings
-from gateway.errors import (
-    Forbidden,
-    GatewayError,
-    InputNotAccepted,
-    NotServed,
-    TooLate,
-    Unforeseen,
-)
+from gateway.errors import Forbidden, GatewayError, InputNotAccepted, NotServed, TooLate, Unforeseen
 from gateway.logs import logger
 from gateway.protocol.messages import Encoded, InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, Violation, label
@@ -28,19 +21,14 @@ from gateway.trace_context import TraceContext
 from gateway.tracing import Times
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
 from registry.errors import clip
-from registry.records import (
-    AuditRecord,
-    Kind,
-    Lane,
-    Outcome,
-)
+from registry.records import AuditRecord, Kind, Lane, Outcome
 from registry.session import runtime_id
 from registry.tensors import Tensor, encode_tensors
 from registry.workers import Key
 
 # The rank of a request without a priority: all that have one go before it.
 LEAST_URGENT = 1 << 32
-_MOST_LABEL_BYTES = 16 << 10  # of each of the three lists in a record, whose leaf is limited
+_MOST_LABEL_BYTES = 12 << 10  # of each of the three lists in a record, whose leaf is limited
 # Faults that the caller can mend; every other one is the gateway's or the model's.
 _CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted, TooLate)
 

@@ -22,14 +22,7 @@ from numpy.typing import NDArray
 from gateway.protocol.refusal import MAX_VIOLATIONS, Violation
 from registry.datatypes import FLOATS, Datatype
 from registry.errors import clip
-from registry.manifest import (
-    Action,
-    Contract,
-    Rule,
-    RuleKind,
-    Signature,
-    TensorSpec,
-)
+from registry.manifest import Action, Contract, Rule, RuleKind, Signature, TensorSpec
 from registry.tensors import NUMPY_TYPES, Tensor
 
 Mask = NDArray[np.bool_]

@@ -16,7 +16,14 @@ from msgspec import Struct
 
 from registry.datatypes import INTEGER_BOUNDS
 from registry.manifest import Signature, TensorSpec
-from registry.payload_policy import How, Mode, PayloadPolicy, Treatment, treatment_fault
+from registry.payload_policy import (
+    How,
+    Mode,
+    PayloadPolicy,
+    Treatment,
+    reduction,
+    treatment_fault,
+)
 from registry.tensors import NUMPY_TYPES, Tensor
 from registry.vault import Vault
 
@@ -81,7 +88,7 @@ def resolve_policy(policy: PayloadPolicy, signature: Signature, vault: Vault) ->
     return Keeping(
         policy=policy,
         reduced=tuple(
-            f"{name}:{one.treatment.how.value}"
+            reduction(name, one.treatment)
             for reductions in (inputs, outputs)
             for name, one in reductions.items()
         ),

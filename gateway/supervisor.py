@@ -1,8 +1,8 @@
 """The supervisor: starts workers and the controller, and starts them anew, until told to stop.
 
 It lives as long as the gateway and has little to do, so it holds little: `gateway serve` becomes
-this program once the port and the log are open, and nothing is imported here that reads a store,
-signs, or runs an event loop.
+this program once the port and the log are open, which reads no store, signs nothing and runs no
+event loop.
 """
 
 import os

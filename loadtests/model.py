@@ -16,12 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from registry.manifest import (
-    Action,
-    Contract,
-    Rule,
-    RuleKind,
-)
+from registry.manifest import Action, Contract, Rule, RuleKind
 
 MODEL = "cancer"
 INPUT = "X"

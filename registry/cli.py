@@ -7,13 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from registry.console import (
-    Commands,
-    data_dir_option,
-    local_author,
-    open_registry,
-    print_table,
-)
+from registry.console import Commands, data_dir_option, local_author, open_registry, print_table
 from registry.errors import Rejected, clip
 from registry.integrity import inspect_versions
 from registry.manifest import Contract, Draft, SampleTensor

@@ -13,12 +13,7 @@ from registry.errors import (
     VersionInUse,
     VersionRetired,
 )
-from registry.versions import (
-    AliasCause,
-    AliasChange,
-    Version,
-    VersionState,
-)
+from registry.versions import AliasCause, AliasChange, Version, VersionState
 
 
 class Step(StrEnum):

@@ -15,7 +15,7 @@ from registry.datatypes import FLOAT_BOUNDS, INTEGER_BOUNDS, Datatype
 from registry.errors import InvalidRequest, clip
 from registry.manifest import Signature, TensorSpec
 
-_MOST_NAME_BYTES = 16 << 10  # as JSON: every record of an inference names what was treated
+_MOST_REDUCED_BYTES = 12 << 10  # as JSON: every record of an inference names what was treated
 
 
 class Mode(StrEnum):
@@ -78,10 +78,25 @@ def check_policy(policy: PayloadPolicy, signatures: Sequence[Signature]) -> None
         raise _invalid("`limit` is a number of bytes from 0")
     if policy.mode in (Mode.DIGEST, Mode.OFF) and (policy.inputs or policy.outputs):
         raise _invalid(f"the mode {policy.mode.value!r} keeps no values that could be treated")
-    if len(msgspec.json.encode([*policy.inputs, *policy.outputs])) > _MOST_NAME_BYTES:
-        raise _invalid(f"it names more than {_MOST_NAME_BYTES:,} bytes of inputs and outputs")
+    if len(msgspec.json.encode(reductions(policy))) > _MOST_REDUCED_BYTES:
+        raise _invalid(f"what it treats takes more than {_MOST_REDUCED_BYTES:,} bytes to name")
     _check_named("input", policy.inputs, [signature.inputs for signature in signatures])
     _check_named("output", policy.outputs, [signature.outputs for signature in signatures])
+
+
+def reductions(policy: PayloadPolicy) -> tuple[str, ...]:
+    """Name what a policy treats, as records do."""
+    treated = (*policy.inputs.items(), *policy.outputs.items())
+    return tuple(reduction(name, treatment) for name, treatment in treated)
+
+
+def reduction(name: str, treatment: Treatment) -> str:
+    """Name one input or output and what is done to it.
+
+    >>> reduction("age", Treatment(how=How.DROP))
+    'age:drop'
+    """
+    return f"{name}:{treatment.how.value}"
 
 
 def treatment_fault(spec: TensorSpec, treatment: Treatment) -> str:

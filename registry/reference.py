@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 
 from registry.datatypes import Datatype
 from registry.errors import Rejected
-from registry.manifest import (
-    Categorical,
-    Feature,
-    Numeric,
-    Reference,
-)
+from registry.manifest import Categorical, Feature, Numeric, Reference
 from registry.tensors import NUMPY_TYPES, Tensor
 
 BINS = 20

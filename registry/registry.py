@@ -11,12 +11,7 @@ from registry import lifecycle
 from registry.admission.admit import admit
 from registry.artifacts import Artifacts, digest_of
 from registry.entry import new_record_id
-from registry.errors import (
-    AliasNotFound,
-    KeyNotFound,
-    ModelNotFound,
-    VersionNotFound,
-)
+from registry.errors import AliasNotFound, KeyNotFound, ModelNotFound, VersionNotFound
 from registry.manifest import Draft, Manifest, write_manifest
 from registry.names import (
     check_alias_name,
@@ -29,13 +24,7 @@ from registry.records import AuditRecord, Kind, Outcome
 from registry.rules import check_rules
 from registry.store import Reader, Store, Transaction
 from registry.times import now, to_us
-from registry.versions import (
-    CHAMPION,
-    AliasCause,
-    AliasChange,
-    Version,
-    VersionState,
-)
+from registry.versions import CHAMPION, AliasCause, AliasChange, Version, VersionState
 from registry.workers import Key
 
 Clock = Callable[[], datetime]

@@ -7,13 +7,7 @@ import math
 
 from registry.datatypes import FLOATS, INTEGER_BOUNDS, Datatype
 from registry.errors import Rejected, clip
-from registry.manifest import (
-    Contract,
-    Rule,
-    RuleKind,
-    Signature,
-    TensorSpec,
-)
+from registry.manifest import Contract, Rule, RuleKind, Signature, TensorSpec
 
 _TRUTHS = ("true", "false")
 

@@ -13,23 +13,12 @@ from typing import Protocol
 
 from registry.entry import Entry, Payload
 from registry.errors import StoreUnavailable
-from registry.records import (
-    AuditRecord,
-    Origin,
-    RecordFilter,
-    SignedCheckpoint,
-    Tally,
-)
+from registry.records import AuditRecord, Origin, RecordFilter, SignedCheckpoint, Tally
 from registry.stores.payloads import Aged, Subject
 from registry.stores.sqlite import SqliteStore
 from registry.vault import FILE_NAME, Vault
 from registry.versions import AliasChange, Version, VersionState
-from registry.workers import (
-    Key,
-    Setting,
-    SettingName,
-    WorkerStatus,
-)
+from registry.workers import Key, Setting, SettingName, WorkerStatus
 
 
 class Reader(Protocol):

@@ -6,12 +6,7 @@ import numpy as np
 
 from registry.audit.replay import Engine, Why
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
-from registry.records import (
-    AuditRecord,
-    Kind,
-    Lane,
-    Outcome,
-)
+from registry.records import AuditRecord, Kind, Lane, Outcome
 from registry.registry import Registry
 from registry.tensors import Tensor, encode_tensors
 from registry.versions import Version

@@ -22,13 +22,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
 from registry.contract import with_action, with_rule
-from registry.manifest import (
-    Action,
-    Contract,
-    Draft,
-    Rule,
-    RuleKind,
-)
+from registry.manifest import Action, Contract, Draft, Rule, RuleKind
 from registry.publishing.sklearn import draft_from_sklearn
 from registry.tensors import Tensor
 

@@ -4,12 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.dossier.markup import Child, Markup, element, join
 from gateway.dossier.words import shown
-from registry.manifest import (
-    Categorical,
-    Feature,
-    Numeric,
-    Reference,
-)
+from registry.manifest import Categorical, Feature, Numeric, Reference
 from registry.tensors import Tensor, datatype_of
 
 _MOST_ROWS = 6

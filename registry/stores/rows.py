@@ -7,18 +7,8 @@ import msgspec
 
 from registry.entry import Payload
 from registry.times import from_us, to_us
-from registry.versions import (
-    AliasCause,
-    AliasChange,
-    Version,
-    VersionState,
-)
-from registry.workers import (
-    Key,
-    Setting,
-    SettingName,
-    WorkerStatus,
-)
+from registry.versions import AliasCause, AliasChange, Version, VersionState
+from registry.workers import Key, Setting, SettingName, WorkerStatus
 
 Row = tuple[Any, ...]
 ALL_MODELS = ""  # of a setting; no model has this name

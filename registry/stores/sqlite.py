@@ -15,13 +15,7 @@ import apsw
 
 from registry.entry import Entry, Payload, encode_record
 from registry.errors import Conflict, InvalidRequest, StoreUnavailable
-from registry.records import (
-    AuditRecord,
-    Origin,
-    RecordFilter,
-    SignedCheckpoint,
-    Tally,
-)
+from registry.records import AuditRecord, Origin, RecordFilter, SignedCheckpoint, Tally
 from registry.stores import log, payloads, records, rows, tallies
 from registry.stores.connection import (
     BUSY_TIMEOUT_MS,
@@ -35,12 +29,7 @@ from registry.stores.payloads import Aged, Subject
 from registry.times import to_us
 from registry.vault import Vault
 from registry.versions import AliasChange, Version, VersionState
-from registry.workers import (
-    Key,
-    Setting,
-    SettingName,
-    WorkerStatus,
-)
+from registry.workers import Key, Setting, SettingName, WorkerStatus
 
 _VERSION = "model, number, artifact, manifest, state, author, created"
 _ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"

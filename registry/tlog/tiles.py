@@ -13,7 +13,6 @@ from msgspec import Struct
 from registry.tlog.tree import HASH_SIZE, fold
 
 WIDTH = 256
-MAX_ENTRY = 65_535  # bytes: a bundle writes the length of an entry in 16 bits
 MAX_LEVEL = 63
 
 # Returns the hashes that tile (level, number) has so far; none where there is no such tile.

@@ -16,12 +16,7 @@ from registry.audit.origins import open_log
 from registry.audit.segment_writer import SegmentWriter
 from registry.console import printable
 from registry.entry import Entry, encode_record, new_record_id
-from registry.records import (
-    AuditRecord,
-    Kind,
-    Lane,
-    Outcome,
-)
+from registry.records import AuditRecord, Kind, Lane, Outcome
 from registry.times import now, to_us
 from registry.workers import Key
 from tests.builders import linear_model, open_registry, publish

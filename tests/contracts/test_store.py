@@ -30,18 +30,8 @@ from registry.store import Reader, Store, Transaction, open_store
 from registry.times import from_us, to_us
 from registry.tlog.tiles import Frontier, TileNodes
 from registry.tlog.tree import leaf_hash, root_hash
-from registry.versions import (
-    AliasCause,
-    AliasChange,
-    Version,
-    VersionState,
-)
-from registry.workers import (
-    Key,
-    Setting,
-    SettingName,
-    WorkerStatus,
-)
+from registry.versions import AliasCause, AliasChange, Version, VersionState
+from registry.workers import Key, Setting, SettingName, WorkerStatus
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAYLOAD = Payload(b"s" * 32, b"\x00input", b"")

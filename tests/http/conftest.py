@@ -7,12 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.http.world import (
-    TRANSPORTS,
-    World,
-    publish_world,
-    serve_world,
-)
+from tests.http.world import TRANSPORTS, World, publish_world, serve_world
 
 
 @pytest.fixture(scope="session")

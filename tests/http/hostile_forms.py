@@ -4,15 +4,7 @@ import gzip
 import zlib
 from typing import Any
 
-from tests.http.hostile import (
-    FINE,
-    INFER,
-    Hostile,
-    head,
-    make_body,
-    make_input,
-    post,
-)
+from tests.http.hostile import FINE, INFER, Hostile, head, make_body, make_input, post
 from tests.http.world import BODY_LIMIT
 
 _GZIP, _DEFLATE = 31, 15  # as zlib calls them

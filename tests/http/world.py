@@ -15,14 +15,7 @@ from msgspec import Struct
 from onnx import helper
 
 from gateway.security import Role, make_key
-from registry.manifest import (
-    Action,
-    Contract,
-    Draft,
-    Lineage,
-    Rule,
-    RuleKind,
-)
+from registry.manifest import Action, Contract, Draft, Lineage, Rule, RuleKind
 from registry.registry import Registry
 from registry.times import now
 from tests.builders import (

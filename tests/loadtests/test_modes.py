@@ -12,13 +12,7 @@ from loadtests.model import MODEL
 from loadtests.modes import MODE, UNGOVERNED, UNRECORDED
 from loadtests.server import run_server, wait_until_ready
 from loadtests.subjects import GATEWAY, UNAUDITED, UNGUARDED, choose, fill
-from registry.manifest import (
-    Action,
-    Contract,
-    Draft,
-    Rule,
-    RuleKind,
-)
+from registry.manifest import Action, Contract, Draft, Rule, RuleKind
 from registry.registry import Registry
 from tests.builders import PATIENCE_S, add_key, infer_body, linear_model, publish
 

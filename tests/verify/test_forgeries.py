@@ -18,12 +18,7 @@ from hypothesis import strategies as st
 from registry.audit.verify.checkpoints import Trust
 from registry.audit.verify.faults import Invalid
 from registry.audit.verify.notes import read_vkey
-from registry.audit.verify.proofs import (
-    check_consistency,
-    check_inclusion,
-    hash_leaf,
-    hash_pair,
-)
+from registry.audit.verify.proofs import check_consistency, check_inclusion, hash_leaf, hash_pair
 from registry.audit.verify.receipts import check_receipt, read_receipt
 from registry.tlog.note import Checkpoint, write_proof
 from registry.tlog.signing import sign_note

@@ -14,12 +14,7 @@ from registry.audit.verify.checkpoints import open_checkpoint
 from registry.audit.verify.encoding import LARGEST_NUMBER, read_base64, read_number
 from registry.audit.verify.faults import Invalid, Malformed, Mismatch
 from registry.audit.verify.notes import COSIGNATURE, ED25519, VerifierKey, open_note, read_vkey
-from registry.audit.verify.proofs import (
-    EMPTY_ROOT,
-    check_consistency,
-    check_inclusion,
-    hash_leaf,
-)
+from registry.audit.verify.proofs import EMPTY_ROOT, check_consistency, check_inclusion, hash_leaf
 from registry.audit.verify.receipts import read_receipt
 from registry.audit.verify.tiles import level_count, root_of, tile_path
 

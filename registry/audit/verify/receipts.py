@@ -11,12 +11,7 @@ from registry.audit.verify.checkpoints import Checkpoint, Trust, open_checkpoint
 from registry.audit.verify.encoding import read_base64, read_number
 from registry.audit.verify.faults import Malformed, Mismatch
 from registry.audit.verify.notes import LARGEST_NOTE
-from registry.audit.verify.proofs import (
-    HASH_SIZE,
-    check_consistency,
-    check_inclusion,
-    hash_leaf,
-)
+from registry.audit.verify.proofs import HASH_SIZE, check_consistency, check_inclusion, hash_leaf
 
 HEADER = "c2sp.org/tlog-proof@v1"
 # A path has at most one hash for each bit of an index.

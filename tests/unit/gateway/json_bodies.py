@@ -6,15 +6,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from gateway.protocol.messages import (
-    InferRequest,
-    RequestedOutput,
-)
+from gateway.protocol.messages import InferRequest, RequestedOutput
 from gateway.protocol.reader import RequestReader
-from gateway.protocol.refusal import (
-    SENTENCES,
-    Refusal,
-)
+from gateway.protocol.refusal import SENTENCES, Refusal
 from gateway.protocol.response import encode_response
 from registry.datatypes import FLOATS, Datatype
 from registry.manifest import Signature, TensorSpec

@@ -11,14 +11,7 @@ from hypothesis.extra import numpy as arrays
 from gateway.contract import Checker, Findings, compile_contract
 from gateway.protocol.refusal import MAX_VIOLATIONS, Violation, label
 from registry.datatypes import Datatype
-from registry.manifest import (
-    Action,
-    Contract,
-    Rule,
-    RuleKind,
-    Signature,
-    TensorSpec,
-)
+from registry.manifest import Action, Contract, Rule, RuleKind, Signature, TensorSpec
 from registry.rules import check_rules
 from registry.tensors import NUMPY_TYPES, Tensor
 

@@ -40,13 +40,7 @@ from registry.manifest import (
     RuleKind,
 )
 from registry.privacy import erase
-from registry.records import (
-    AuditRecord,
-    Kind,
-    Lane,
-    Outcome,
-    RecordFilter,
-)
+from registry.records import AuditRecord, Kind, Lane, Outcome, RecordFilter
 from registry.registry import Registry
 from registry.times import now
 from registry.tlog.note import Checkpoint, Verifier

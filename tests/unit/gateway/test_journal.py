@@ -14,12 +14,7 @@ import pytest
 
 from gateway import journal as journal_module
 from gateway.journal import Journal
-from registry.audit.segment import (
-    Group,
-    is_sealed,
-    list_segments,
-    read_groups,
-)
+from registry.audit.segment import Group, is_sealed, list_segments, read_groups
 from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, Payload
 from registry.errors import JournalBroken, JournalUnavailable

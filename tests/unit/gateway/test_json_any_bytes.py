@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.protocol.refusal import (
-    Refusal,
-)
+from gateway.protocol.refusal import Refusal
 from registry.datatypes import FLOATS, Datatype
 from tests.unit.gateway.json_bodies import (
     body,

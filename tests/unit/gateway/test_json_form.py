@@ -12,17 +12,9 @@ from hypothesis import strategies as st
 from gateway.protocol.inputs import read_inputs
 from gateway.protocol.json_envelope import read_loose
 from gateway.protocol.json_numbers import read_members
-from gateway.protocol.messages import (
-    RequestedOutput,
-    model_metadata,
-    server_metadata,
-)
+from gateway.protocol.messages import RequestedOutput, model_metadata, server_metadata
 from gateway.protocol.reader import RequestReader
-from gateway.protocol.refusal import (
-    Refusal,
-    Violation,
-    label,
-)
+from gateway.protocol.refusal import Refusal, Violation, label
 from registry.datatypes import Datatype
 from registry.tensors import NUMPY_TYPES, encode_tensors
 from tests.unit.gateway.json_bodies import (

@@ -8,14 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.protocol.refusal import (
-    MAX_VIOLATIONS,
-    Refusal,
-    Violation,
-    label,
-    refuse,
-    refuse_for,
-)
+from gateway.protocol.refusal import MAX_VIOLATIONS, Refusal, Violation, label, refuse, refuse_for
 from registry.manifest import Signature
 from tests.unit.gateway.json_bodies import (
     accepted,

@@ -1,5 +1,7 @@
 """A leaf from a form has the bytes that the encoder would have written."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,46 +34,33 @@ def test_a_leaf_from_a_form_is_the_encoded_record(
     commitments: tuple[str, str, str | None],
     payload: str | None,
 ) -> None:
-    time_ns, rows, batch, batch_row, latency_us = numbers
+    time_ns, *counts = numbers
+    same: dict[str, Any] = {
+        "id": "01a20f94-bc2f-7e70-80fa-928be823b14d",
+        "request_id": request_id,
+        **dict(zip(("rows", "batch", "batch_row", "latency_us"), counts, strict=True)),
+        "input": commitments[0],
+        "output": commitments[1],
+        "payload": payload,
+    }
     record = AuditRecord(
-        id="01a20f94-bc2f-7e70-80fa-928be823b14d",
         kind=Kind.INFERENCE,
         time=str(time_ns),
         outcome=Outcome.ANSWERED,
         principal="key-0123456789ab",
         source=source,
-        request_id=request_id,
         model="1000000001",
         version=7,
         digest="sha256:ab",
         manifest="sha256:cd",
         runtime=runtime_id(),
         lane=lane,
-        rows=rows,
-        batch=batch,
-        batch_row=batch_row,
-        latency_us=latency_us,
-        input=commitments[0],
-        output=commitments[1],
         subject_commitment=commitments[2],
         reduced=REDUCED,
-        payload=payload,
+        **same,
     )
     leaf = LEAVES.write(
-        lane,
-        "key-0123456789ab",
-        source,
-        id=record.id,
-        time_ns=time_ns,
-        request_id=request_id,
-        rows=rows,
-        batch=batch,
-        batch_row=batch_row,
-        latency_us=latency_us,
-        input=commitments[0],
-        output=commitments[1],
-        subject=commitments[2],
-        payload=payload,
+        lane, "key-0123456789ab", source, time_ns=time_ns, subject=commitments[2], **same
     )
 
     assert leaf == encode_record(record)

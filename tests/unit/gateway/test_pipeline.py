@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from gateway import cases
 from gateway.cases import Answer, Call, Denial
 from gateway.errors import Overloaded, QueueTooLong, Unauthenticated, Unforeseen
 from gateway.journal import Done, Journal
@@ -16,20 +17,17 @@ from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics, SeriesCounts
 from gateway.pipeline import Pipeline
 from gateway.protocol.compression import decompress
+from gateway.protocol.json_envelope import MAX_ID_LENGTH
 from gateway.security import Role, read_credential
+from registry import payload_policy
 from registry.audit.query import AuditTrail
 from registry.console import open_registry
 from registry.entry import MAX_LEAF, Entry, commit, encode_record
 from registry.errors import JournalBroken, JournalUnavailable
-from registry.manifest import (
-    Action,
-    Contract,
-    Draft,
-    Rule,
-    RuleKind,
-)
-from registry.records import AuditRecord, Outcome, RecordFilter
+from registry.manifest import Action, Contract, Draft, Rule, RuleKind
+from registry.records import AuditRecord, Kind, Outcome, RecordFilter
 from registry.registry import Registry
+from registry.session import runtime_id
 from registry.tensors import decode_tensors, encode_tensors
 from tests.builders import add_key, infer_body, linear_model, looping_model, publish
 from tests.unit.gateway.serving import make_loader
@@ -401,6 +399,33 @@ async def hold_the_thread(bench: Bench) -> asyncio.Task[Answer | Denial]:
     while bench.long_runs._free:
         await asyncio.sleep(0)
     return held
+
+
+def test_all_that_a_record_may_name_fits_into_it_together() -> None:
+    most = "x" * (cases._MOST_LABEL_BYTES - 3)
+    record = AuditRecord(
+        id="01a20f94-bc2f-7e70-80fa-928be823b14d",
+        kind=Kind.INFERENCE,
+        time=str(2**63),
+        outcome=Outcome.REFUSED,
+        principal="key-0123456789ab",
+        source="f" * 64,
+        request_id="\x01" * MAX_ID_LENGTH,
+        trace="0" * 32,
+        model="m" * 128,
+        digest="sha256:" + "0" * 64,
+        manifest="sha256:" + "0" * 64,
+        runtime=runtime_id(),
+        input="0" * 64,
+        output="0" * 64,
+        subject_commitment="0" * 64,
+        reduced=("x" * (payload_policy._MOST_REDUCED_BYTES - 4),),
+        violations=(most,),
+        flags=(most,),
+        observed=(most,),
+    )
+
+    assert len(encode_record(record)) <= MAX_LEAF
 
 
 def test_a_record_names_of_many_violations_what_there_is_room_for(

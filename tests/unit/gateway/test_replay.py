@@ -18,13 +18,7 @@ from registry.audit.query import AuditTrail
 from registry.audit.replay import Agreement, Engine, Reason, Replay, Replayer, Why
 from registry.entry import Payload, new_record_id, now_ns
 from registry.errors import Gone, RecordNotFound, VersionNotFound
-from registry.manifest import (
-    Action,
-    Contract,
-    Draft,
-    Rule,
-    RuleKind,
-)
+from registry.manifest import Action, Contract, Draft, Rule, RuleKind
 from registry.privacy import erase
 from registry.records import AuditRecord, Kind, RecordFilter
 from registry.registry import Registry

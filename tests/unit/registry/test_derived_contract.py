@@ -7,12 +7,7 @@ from hypothesis import strategies as st
 
 from registry.contract import derive_contract, with_action, with_rule
 from registry.errors import Rejected
-from registry.manifest import (
-    Action,
-    Contract,
-    Rule,
-    RuleKind,
-)
+from registry.manifest import Action, Contract, Rule, RuleKind
 from registry.reference import derive_reference
 from registry.tensors import Tensor
 

@@ -23,12 +23,7 @@ from registry.lifecycle import (
     check_promotion,
     rollback_target,
 )
-from registry.versions import (
-    AliasCause,
-    AliasChange,
-    Version,
-    VersionState,
-)
+from registry.versions import AliasCause, AliasChange, Version, VersionState
 
 NOBODY_RETIRED: frozenset[int] = frozenset()
 

@@ -83,8 +83,8 @@ def test_a_policy_that_cannot_be_obeyed_is_refused_by_name(
 
 
 def test_a_policy_names_no_more_than_records_can_repeat() -> None:
-    inputs = {f"{number}{'x' * 1000}": {"how": "drop"} for number in range(17)}
-    with pytest.raises(InvalidRequest, match="16,384 bytes"):
+    inputs = {f"{number}{'x' * 1000}": {"how": "drop"} for number in range(13)}
+    with pytest.raises(InvalidRequest, match="12,288 bytes"):
         check_policy(policy(inputs=inputs), [FIRST])
 
 

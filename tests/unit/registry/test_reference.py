@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from registry.errors import Rejected
-from registry.manifest import (
-    Categorical,
-    Feature,
-    Numeric,
-    Reference,
-)
+from registry.manifest import Categorical, Feature, Numeric, Reference
 from registry.reference import LEAST_COUNT, MOST_VALUES, derive_reference, quantile
 from registry.tensors import Tensor
 

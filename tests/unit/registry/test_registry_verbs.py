@@ -28,21 +28,8 @@ from registry.errors import (
     VersionRetired,
 )
 from registry.integrity import inspect_versions
-from registry.manifest import (
-    Action,
-    Contract,
-    Draft,
-    Lineage,
-    Metric,
-    Rule,
-    RuleKind,
-)
-from registry.records import (
-    AuditRecord,
-    Kind,
-    Outcome,
-    RecordFilter,
-)
+from registry.manifest import Action, Contract, Draft, Lineage, Metric, Rule, RuleKind
+from registry.records import AuditRecord, Kind, Outcome, RecordFilter
 from registry.registry import Author, Registry
 from registry.store import Transaction, open_store
 from registry.times import to_us

@@ -7,14 +7,7 @@ import pytest
 
 from registry.datatypes import Datatype
 from registry.errors import Rejected
-from registry.manifest import (
-    Action,
-    Contract,
-    Rule,
-    RuleKind,
-    Signature,
-    TensorSpec,
-)
+from registry.manifest import Action, Contract, Rule, RuleKind, Signature, TensorSpec
 from registry.rules import check_rules
 
 SIGNATURE = Signature(

@@ -9,12 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.audit import segment
-from registry.audit.segment import (
-    Damage,
-    Group,
-    list_segments,
-    read_groups,
-)
+from registry.audit.segment import Damage, Group, list_segments, read_groups
 from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, Payload
 from registry.errors import StoreIncompatible

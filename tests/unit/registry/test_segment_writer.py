@@ -10,12 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry.audit import segment
-from registry.audit.segment import (
-    Group,
-    is_sealed,
-    list_segments,
-    read_groups,
-)
+from registry.audit.segment import Group, is_sealed, list_segments, read_groups
 from registry.audit.segment_writer import PREPARED, SegmentWriter
 from registry.entry import Entry, Payload
 from registry.errors import JournalBroken, JournalUnavailable
