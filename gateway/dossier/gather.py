@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
+from math import inf
 
 from msgspec import Raw
 
@@ -170,7 +171,12 @@ def _events(trail: AuditTrail, record: AuditRecord) -> tuple[Event, ...]:
         model=record.model, version=record.version, kind=Kind.ADMIN, until=_time(record)
     )
     page = trail.find(wanted, limit=_MOST_EVENTS)
-    return tuple(_event(found) for found in reversed(page.records))
+    # In the order of the log: the ids of one millisecond have none.
+    return tuple(_event(found) for found in sorted(page.records, key=_place))
+
+
+def _place(found: Found) -> float:
+    return inf if found.index is None else found.index
 
 
 def _event(found: Found) -> Event:

@@ -189,6 +189,22 @@ def test_a_dossier_tells_answer_input_rules_version_and_decision(scene: Scene) -
         assert said in page.text, said
 
 
+def test_what_was_done_within_one_millisecond_is_told_in_its_order(scene: Scene) -> None:
+    at = now()
+    held = Registry(scene.registry.store, scene.registry.artifacts, clock=lambda: at)
+    first = publish(held, "sum", linear_model(), promote=False)
+    publish(held, "sum", linear_model(2.0), promote=False)
+    for round_ in range(5):
+        for number in (1, 2):
+            held.promote("sum", number, f"round {round_}", AUTHOR)
+
+    decider = scene.gather(scene.answer(first)).dossier.decider
+
+    assert decider is not None
+    told = [event.reason for event in decider.events if event.action == "promote"]
+    assert told == [f"round {round_}" for round_ in range(5)]
+
+
 def test_each_rule_says_how_the_input_stood_to_it(scene: Scene) -> None:
     record = scene.answer(publish(scene.registry, "sum", linear_model(), GUARDED))
 
