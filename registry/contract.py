@@ -4,17 +4,9 @@ from math import isfinite
 
 from msgspec.structs import replace
 
+from registry.distribution import Categorical, Feature, Numeric, Reference
 from registry.errors import Rejected, clip
-from registry.manifest import (
-    Action,
-    Categorical,
-    Contract,
-    Feature,
-    Numeric,
-    Reference,
-    Rule,
-    RuleKind,
-)
+from registry.manifest import Action, Contract, Rule, RuleKind
 from registry.reference import quantile
 
 # How far beyond the range of training a value may lie, in interquartile ranges.

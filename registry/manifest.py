@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from registry.datatypes import Datatype
+from registry.distribution import Reference
 from registry.errors import Rejected
 
 Scalar = str | int | float | bool | None
@@ -77,52 +78,6 @@ class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rules that the values of a request must meet; no rules accept every value."""
 
     rules: tuple[Rule, ...] = ()
-
-
-class Numeric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="numeric"):
-    """Distribution of numbers: moments, and counts of the bins between frozen quantile edges.
-
-    Bin i holds the values v with edges[i-1] < v <= edges[i]; the outer bins are open.
-    """
-
-    minimum: float
-    maximum: float
-    mean: float
-    std: float
-    edges: tuple[float, ...]
-    bin_counts: tuple[int, ...]
-
-
-class Categorical(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="categorical"):
-    """Distribution of texts: each value kept with its count, and the count of all others.
-
-    Only values seen often enough not to point at one person are kept by name.
-    """
-
-    values: tuple[str, ...]
-    counts: tuple[int, ...]
-    other: int
-
-
-class Feature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The reference of one input, or of one column of its last dimension.
-
-    `count` are the values present and `missing` those absent. `distribution` is None where no value
-    was present.
-    """
-
-    input: str
-    count: int
-    missing: int
-    distribution: Numeric | Categorical | None
-    column: int | None = None
-
-
-class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The distribution of each input on the training side."""
-
-    rows: int
-    features: tuple[Feature, ...]
 
 
 class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.datatypes import Datatype
+from registry.distribution import LEAST_COUNT, Categorical, Feature, Numeric, Reference
 from registry.errors import Rejected
-from registry.manifest import Categorical, Feature, Numeric, Reference
 from registry.tensors import NUMPY_TYPES, Tensor
 
 BINS = 20
-# A text seen less often could point at one person, so it is counted but not kept.
-LEAST_COUNT = 20
 MOST_VALUES = 200
 
 

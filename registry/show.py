@@ -6,17 +6,8 @@ from typing import Any
 import click
 
 from registry.console import print_table, printable
-from registry.manifest import (
-    Categorical,
-    Certificate,
-    Feature,
-    Lineage,
-    Manifest,
-    Numeric,
-    Reference,
-    Rule,
-    RuleKind,
-)
+from registry.distribution import Categorical, Feature, Numeric, Reference
+from registry.manifest import Certificate, Lineage, Manifest, Rule, RuleKind
 from registry.versions import Version
 
 _MOST_NAMED = 5

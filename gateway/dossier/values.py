@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.dossier.markup import Child, Markup, element, join
 from gateway.dossier.words import shown
-from registry.manifest import Categorical, Feature, Numeric, Reference
+from registry.distribution import Categorical, Feature, Numeric, Reference
 from registry.tensors import Tensor, datatype_of
 
 _MOST_ROWS = 6

@@ -9,7 +9,8 @@ from gateway.http.health import ModelName, VersionText
 from gateway.loader import Loader
 from gateway.security import Role
 from registry.datatypes import Datatype
-from registry.manifest import Contract, Reference, TensorSpec
+from registry.distribution import Reference
+from registry.manifest import Contract, TensorSpec
 from registry.registry import Registry
 
 _READERS = open_to(Role.INVOKER, Role.VIEWER)

@@ -25,20 +25,10 @@ from registry.audit.published import PublishedLog
 from registry.audit.publisher import Publisher
 from registry.audit.query import AuditTrail
 from registry.audit.verify.proofs import check_inclusion, hash_leaf
+from registry.distribution import Feature, Numeric, Reference
 from registry.entry import new_record_id, now_ns
 from registry.errors import InvalidRequest, RecordNotFound
-from registry.manifest import (
-    Action,
-    Contract,
-    Draft,
-    Feature,
-    Lineage,
-    Metric,
-    Numeric,
-    Reference,
-    Rule,
-    RuleKind,
-)
+from registry.manifest import Action, Contract, Draft, Lineage, Metric, Rule, RuleKind
 from registry.privacy import erase
 from registry.records import AuditRecord, Kind, Lane, Outcome, RecordFilter
 from registry.registry import Registry

@@ -20,8 +20,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import LinearSVC
 
 from registry.datatypes import Datatype
+from registry.distribution import Categorical, Numeric
 from registry.errors import Rejected
-from registry.manifest import Categorical, Numeric, RuleKind
+from registry.manifest import RuleKind
 from registry.publishing.onnx import draft_from_file
 from registry.publishing.sklearn import check_parity, convert, draft_from_sklearn, measure
 from registry.publishing.tables import columns_of

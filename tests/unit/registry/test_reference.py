@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from registry.distribution import LEAST_COUNT, Categorical, Feature, Numeric, Reference
 from registry.errors import Rejected
-from registry.manifest import Categorical, Feature, Numeric, Reference
-from registry.reference import LEAST_COUNT, MOST_VALUES, derive_reference, quantile
+from registry.reference import MOST_VALUES, derive_reference, quantile
 from registry.tensors import Tensor
 
 numbers = arrays.arrays(
