@@ -1,0 +1,126 @@
+"""The questions that a store in SQLite answers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import apsw
+
+from registry.entry import Payload
+from registry.errors import InvalidRequest
+from registry.records import Origin, RecordFilter, SignedCheckpoint, Tally
+from registry.stores import log, payloads, records, rows, tallies
+from registry.stores.connection import translated
+from registry.stores.payloads import Aged
+from registry.vault import Vault
+from registry.versions import AliasChange, Version
+from registry.workers import Key, Setting, WorkerStatus
+
+_VERSION = "model, number, artifact, manifest, state, author, created"
+ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
+_NOW_NAMED = """
+    SELECT alias, version FROM alias_change AS change
+    WHERE model = ? AND version IS NOT NULL AND sequence = (
+        SELECT max(sequence) FROM alias_change
+        WHERE model = change.model AND alias = change.alias
+    )
+    ORDER BY alias
+"""
+
+
+class SqliteReader:
+    """The questions a store answers, asked over one connection."""
+
+    def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
+        self._own = connection
+        self._vault = vault
+
+    @property
+    def _connection(self) -> apsw.Connection:
+        return self._own
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[rows.Row]:
+        with translated():
+            try:
+                return self._connection.execute(query, values).fetchall()
+            except (OverflowError, UnicodeEncodeError) as error:
+                message = "A number is beyond 64 bits, or a text is no Unicode."
+                raise InvalidRequest("value", message) from error
+
+    def generation(self) -> int:
+        return int(self._rows("SELECT number FROM generation")[0][0])
+
+    def models(self) -> list[str]:
+        return [name for (name,) in self._rows("SELECT DISTINCT model FROM version ORDER BY model")]
+
+    def versions(self, model: str) -> list[Version]:
+        query = f"SELECT {_VERSION} FROM version WHERE model = ? ORDER BY number"  # noqa: S608 - constant
+        return [rows.to_version(row) for row in self._rows(query, (model,))]
+
+    def version(self, model: str, number: int) -> Version | None:
+        query = f"SELECT {_VERSION} FROM version WHERE model = ? AND number = ?"  # noqa: S608 - constant
+        found = self._rows(query, (model, number))
+        return rows.to_version(found[0]) if found else None
+
+    def alias_changes(self, model: str) -> list[AliasChange]:
+        query = f"SELECT {ALIAS_CHANGE} FROM alias_change WHERE model = ? ORDER BY sequence"  # noqa: S608 - constant
+        return [rows.to_alias_change(row) for row in self._rows(query, (model,))]
+
+    def aliases(self, model: str) -> dict[str, int]:
+        return dict(self._rows(_NOW_NAMED, (model,)))
+
+    def api_keys(self) -> list[Key]:
+        return [rows.to_key(row) for row in self._rows("SELECT * FROM key ORDER BY created, id")]
+
+    def settings(self) -> list[Setting]:
+        found = self._rows("SELECT * FROM setting ORDER BY name, model")
+        return [rows.to_setting(row) for row in found]
+
+    def records(
+        self, wanted: RecordFilter, *, before: str | None, limit: int
+    ) -> list[tuple[int, bytes]]:
+        return records.find_records(self._rows, wanted, before, limit)
+
+    def record(self, record_id: str) -> tuple[int, bytes] | None:
+        found = self._rows("SELECT idx, leaf FROM record WHERE id = ?", (rows.id_bytes(record_id),))
+        return (found[0][0], found[0][1]) if found else None
+
+    def payload(self, record_id: str) -> Payload | None:
+        with translated():
+            return payloads.read(self._connection, self._vault, rows.id_bytes(record_id))
+
+    def streams(self, model: str) -> list[int]:
+        return payloads.streams(self._rows, model)
+
+    def aged(self, stream: int, *, after: bytes, before: datetime, limit: int) -> list[Aged]:
+        return payloads.aged(self._rows, (stream, after, before), limit)
+
+    def tallies(
+        self, *, since: datetime, until: datetime, hours: int, model: str | None
+    ) -> list[Tally]:
+        span = tallies.span(since, until, hours, model)
+        return [tallies.to_tally(row) for row in self._rows(tallies.SELECT, span)]
+
+    def positions(self) -> dict[str, int]:
+        return dict(self._rows("SELECT segment, reached FROM position"))
+
+    def tree_size(self) -> int:
+        return log.size(self._rows)
+
+    def tile(self, level: int, number: int) -> bytes:
+        return log.tile(self._rows, level, number)
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        return log.leaves(self._rows, start, end)
+
+    def checkpoint(self) -> SignedCheckpoint | None:
+        return log.checkpoint(self._rows)
+
+    def checkpoints(self) -> list[SignedCheckpoint]:
+        return log.checkpoints(self._rows)
+
+    def origins(self) -> list[Origin]:
+        return log.origins(self._rows)
+
+    def workers(self) -> list[WorkerStatus]:
+        return [rows.to_worker(row) for row in self._rows("SELECT * FROM worker ORDER BY worker")]
