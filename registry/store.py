@@ -13,11 +13,13 @@ from typing import Protocol
 
 from registry.entry import Entry, Payload
 from registry.errors import StoreUnavailable
+from registry.findings import Finding
 from registry.records import AuditRecord, Origin, RecordFilter, SignedCheckpoint, Tally
 from registry.stores.payloads import Aged, Subject
 from registry.stores.sqlite import SqliteStore
 from registry.vault import FILE_NAME, Vault
 from registry.versions import AliasChange, Version, VersionState
+from registry.windows import Block, DetectorState, Span, Window, WorkerCounts
 from registry.workers import Key, Setting, SettingName, WorkerStatus
 
 
@@ -126,12 +128,48 @@ class Reader(Protocol):
         """Return what each running worker last said of itself."""
         ...
 
+    def windows(
+        self, model: str, version: int, lane: str, span: Span, *, since: datetime, until: datetime
+    ) -> list[Window]:
+        """Return what was counted of a version in a lane, in the windows that began in a time.
+
+        Oldest first, from `since` on and before `until`; windows in which nothing came are none.
+        """
+        ...
+
+    def taken(self) -> list[str]:
+        """Return the ids of the workers whose counts `take` remembers."""
+        ...
+
+    def judged(self) -> list[tuple[str, int]]:
+        """Return the models and versions of which blocks or a detector are kept."""
+        ...
+
+    def blocks(self, model: str, version: int) -> list[Block]:
+        """Return what came of a champion since its blocks were dropped, oldest first.
+
+        Each has what one `take` brought; where there are more than 128, neighbours are added up.
+        """
+        ...
+
+    def detector(self, model: str, version: int) -> DetectorState | None:
+        """Return what was last kept of a detector, or None."""
+        ...
+
+    def findings(self, model: str, *, only_open: bool = False) -> list[Finding]:
+        """Return the findings of a model, or those that are open, newest first."""
+        ...
+
+    def models_with_findings(self) -> list[str]:
+        """Return the models that have open findings."""
+        ...
+
 
 class Transaction(Reader, Protocol):
     """Changes that take effect together, or not at all.
 
-    A transaction that changes anything but the log without a record is an error: it raises
-    RuntimeError when it would be committed, and nothing is changed.
+    A transaction that changes anything but the log and detectors without a record is an error: it
+    raises RuntimeError when it would be committed, and nothing is changed.
     """
 
     def add_version(self, version: Version) -> None: ...
@@ -189,6 +227,20 @@ class Transaction(Reader, Protocol):
         """Remove records and their payloads; their places in the tree stay."""
         ...
 
+    def add_finding(self, finding: Finding) -> None: ...
+
+    def change_finding(self, finding: Finding) -> None:
+        """Let a finding be another from now on; nothing happens where it was never added."""
+        ...
+
+    def keep_detector(self, model: str, version: int, kept: DetectorState) -> None:
+        """Keep what a detector knows, in place of what it knew before."""
+        ...
+
+    def drop_detector(self, model: str, version: int) -> None: ...
+
+    def drop_blocks(self, model: str, version: int) -> None: ...
+
 
 class Store(Reader, Protocol):
     """All that must outlive a process. Any thread may use it.
@@ -223,6 +275,22 @@ class Store(Reader, Protocol):
 
     def forget_segment(self, segment: str) -> None:
         """Drop the position of a segment whose file is gone."""
+        ...
+
+    def take(self, workers: Sequence[WorkerCounts]) -> None:
+        """Add what workers counted since it was last taken to the windows of its time, once.
+
+        All of it or nothing. What came of a champion is kept as a block, too. Counts of a version
+        with another manifest, and counts older than those taken, change nothing.
+        """
+        ...
+
+    def forget_taken(self, worker: str) -> None:
+        """Forget what was taken of a worker whose counts are gone for good."""
+        ...
+
+    def expire_windows(self, at: datetime, limit: int) -> int:
+        """Remove up to `limit` windows of each span that were kept for long enough; count them."""
         ...
 
     def report_worker(self, status: WorkerStatus) -> None:

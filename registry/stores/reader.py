@@ -8,12 +8,14 @@ import apsw
 
 from registry.entry import Payload
 from registry.errors import InvalidRequest
+from registry.findings import Finding
 from registry.records import Origin, RecordFilter, SignedCheckpoint, Tally
-from registry.stores import log, payloads, records, rows, tallies
+from registry.stores import findings, log, payloads, records, rows, tallies, windows
 from registry.stores.connection import translated
 from registry.stores.payloads import Aged
 from registry.vault import Vault
 from registry.versions import AliasChange, Version
+from registry.windows import Block, DetectorState, Span, Window
 from registry.workers import Key, Setting, WorkerStatus
 
 _VERSION = "model, number, artifact, manifest, state, author, created"
@@ -124,3 +126,26 @@ class SqliteReader:
 
     def workers(self) -> list[WorkerStatus]:
         return [rows.to_worker(row) for row in self._rows("SELECT * FROM worker ORDER BY worker")]
+
+    def windows(
+        self, model: str, version: int, lane: str, span: Span, *, since: datetime, until: datetime
+    ) -> list[Window]:
+        return windows.windows(self._rows, (model, version, lane, span), since, until)
+
+    def taken(self) -> list[str]:
+        return windows.taken(self._rows)
+
+    def judged(self) -> list[tuple[str, int]]:
+        return windows.judged(self._rows)
+
+    def blocks(self, model: str, version: int) -> list[Block]:
+        return windows.blocks(self._rows, model, version)
+
+    def detector(self, model: str, version: int) -> DetectorState | None:
+        return windows.detector(self._rows, model, version)
+
+    def findings(self, model: str, *, only_open: bool = False) -> list[Finding]:
+        return findings.find(self._rows, model, only_open=only_open)
+
+    def models_with_findings(self) -> list[str]:
+        return findings.open_models(self._rows)

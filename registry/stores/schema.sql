@@ -156,4 +156,57 @@ CREATE TABLE origin (
     at INTEGER NOT NULL
 ) STRICT;
 
-PRAGMA user_version = 3;
+-- What workers counted of the values they met, added up by minute, hour and day; `counts` is int64,
+-- little-endian, in the layout that the version's reference gives.
+CREATE TABLE window (
+    model TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    lane TEXT NOT NULL,
+    span TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    counts BLOB NOT NULL,
+    UNIQUE (model, version, lane, span, start)
+) STRICT;
+CREATE INDEX window_age ON window (span, start);
+
+-- How far the counts of each worker are in the windows.
+CREATE TABLE taken (
+    worker TEXT NOT NULL,
+    model TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    lane TEXT NOT NULL,
+    counts BLOB NOT NULL,
+    UNIQUE (worker, model, version, lane)
+) STRICT;
+
+-- What was counted of champions, second by second, since a detector looked at it.
+CREATE TABLE block (
+    sequence INTEGER PRIMARY KEY,
+    model TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    counts BLOB NOT NULL
+) STRICT;
+CREATE INDEX block_of ON block (model, version, sequence);
+
+-- What the detector of a champion knows, the parameters that hold for it, and when it looked last.
+CREATE TABLE detector (
+    model TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    parameters BLOB NOT NULL,
+    state BLOB NOT NULL,
+    looked INTEGER NOT NULL,
+    PRIMARY KEY (model, version)
+) STRICT;
+
+-- What detectors found; the id is that of the record that tells it, `content` all of it as JSON.
+CREATE TABLE finding (
+    id TEXT PRIMARY KEY,
+    model TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    content TEXT NOT NULL
+) STRICT;
+CREATE INDEX finding_of ON finding (model, at);
+CREATE INDEX finding_open ON finding (model) WHERE state = 'open';
+
+PRAGMA user_version = 4;

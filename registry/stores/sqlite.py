@@ -15,8 +15,9 @@ import apsw
 
 from registry.entry import Entry, encode_record
 from registry.errors import Conflict, StoreUnavailable
+from registry.findings import Finding
 from registry.records import AuditRecord, Origin, SignedCheckpoint
-from registry.stores import log, payloads, records, rows
+from registry.stores import findings, log, payloads, records, rows, windows
 from registry.stores.connection import (
     BUSY_TIMEOUT_MS,
     check_library,
@@ -30,6 +31,7 @@ from registry.stores.reader import ALIAS_CHANGE, SqliteReader
 from registry.times import to_us
 from registry.vault import Vault
 from registry.versions import AliasChange, Version, VersionState
+from registry.windows import DetectorState, WorkerCounts
 from registry.workers import Key, Setting, SettingName, WorkerStatus
 
 _REACHED = "SELECT reached FROM position WHERE segment = ?"
@@ -41,7 +43,7 @@ class SqliteTransaction(SqliteReader):
     def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
         super().__init__(connection, vault)
         self._changed = False
-        self._removed = False
+        self._owes_record = False
         self._recorded = False
 
     def add_version(self, version: Version) -> None:
@@ -79,17 +81,17 @@ class SqliteTransaction(SqliteReader):
             return payloads.find_subject(self._connection, self._vault, subject)
 
     def erase(self, subject: Subject) -> int:
-        self._removed = True
+        self._owes_record = True
         with translated():
             return payloads.erase(self._connection, subject)
 
     def expire(self, indexes: Sequence[int]) -> None:
-        self._removed = True
+        self._owes_record = True
         with translated():
             payloads.expire(self._connection, indexes)
 
     def remove(self, indexes: Sequence[int]) -> None:
-        self._removed = True
+        self._owes_record = True
         with translated():
             payloads.remove(self._connection, indexes)
 
@@ -102,9 +104,26 @@ class SqliteTransaction(SqliteReader):
     def add_origin(self, origin: Origin) -> None:
         log.add_origin(self._rows, origin)
 
+    def add_finding(self, finding: Finding) -> None:
+        self._owes_record = True
+        findings.add(self._rows, finding)
+
+    def change_finding(self, finding: Finding) -> None:
+        self._owes_record = True
+        findings.change(self._rows, finding)
+
+    def keep_detector(self, model: str, version: int, kept: DetectorState) -> None:
+        windows.keep_detector(self._rows, model, version, kept)
+
+    def drop_detector(self, model: str, version: int) -> None:
+        windows.drop_detector(self._rows, model, version)
+
+    def drop_blocks(self, model: str, version: int) -> None:
+        windows.drop_blocks(self._rows, model, version)
+
     def finish(self) -> None:
         """Move the generation if anything changed; a change without its record is refused."""
-        if (self._changed or self._removed) and not self._recorded:
+        if (self._changed or self._owes_record) and not self._recorded:
             raise RuntimeError("A transaction changed the registry without an audit record.")
         if self._changed:
             self._rows("UPDATE generation SET number = number + 1")
@@ -186,6 +205,17 @@ class SqliteStore(SqliteReader):
         finally:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         return not is_busy
+
+    def take(self, workers: Sequence[WorkerCounts]) -> None:
+        with translated(), immediately(self._connection):
+            windows.take(self._rows, workers)
+
+    def forget_taken(self, worker: str) -> None:
+        windows.forget(self._rows, worker)
+
+    def expire_windows(self, at: datetime, limit: int) -> int:
+        with translated(), immediately(self._connection):
+            return windows.expire(self._rows, at, limit)
 
     def report_worker(self, status: WorkerStatus) -> None:
         self._rows("INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?)", rows.worker_row(status))

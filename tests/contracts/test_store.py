@@ -2,17 +2,15 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from msgspec import Struct
 
 from registry.audit.query import accepts
 from registry.entry import Entry, Payload, decode_record, encode_record, new_record_id
@@ -26,37 +24,16 @@ from registry.records import (
     RecordFilter,
     SignedCheckpoint,
 )
-from registry.store import Reader, Store, Transaction, open_store
+from registry.store import Reader, Store, Transaction
 from registry.times import from_us, to_us
 from registry.tlog.tiles import Frontier, TileNodes
 from registry.tlog.tree import leaf_hash, root_hash
 from registry.versions import AliasCause, AliasChange, Version, VersionState
 from registry.workers import Key, Setting, SettingName, WorkerStatus
+from tests.contracts.place import Place
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAYLOAD = Payload(b"s" * 32, b"\x00input", b"")
-
-
-class Place(Struct, frozen=True):
-    """Where one database is; opening it twice gives two stores over the same data."""
-
-    opener: Callable[[Any], Store]
-    where: Any
-
-    def open(self) -> Store:
-        return self.opener(self.where)
-
-
-@pytest.fixture(params=["sqlite"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return {"sqlite": Place(open_store, tmp_path)}[request.param]
-
-
-@pytest.fixture
-def store(place: Place) -> Iterator[Store]:
-    opened = place.open()
-    yield opened
-    opened.close()
 
 
 def make_record(second: float = 0, **fields: Any) -> AuditRecord:

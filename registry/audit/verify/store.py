@@ -13,7 +13,7 @@ from registry.audit.verify.proofs import HASH_SIZE
 from registry.audit.verify.sources import Row
 from registry.audit.verify.tiles import WIDTH, level_count
 
-_FORMAT = 3
+_FORMAT = 4
 _BUSY_TIMEOUT_MS = 10_000
 _ROWS = """
     SELECT idx, leaf, stream, id, request_id, principal FROM record

@@ -7,7 +7,17 @@ import apsw
 from registry.entry import read_heading
 
 _SCHEMA_2 = Path(__file__).with_name("schema_2.sql")
+_NEW_IN_4 = ("window", "taken", "block", "detector", "finding")
 _SAME = ("version", "alias_change", "key", "setting", "position")
+
+
+def as_format_3(data_dir: Path) -> None:
+    """Take away from the store of a data directory what format 3 has not."""
+    connection = apsw.Connection(str(data_dir / "store.sqlite3"))
+    for table in _NEW_IN_4:
+        connection.execute(f"DROP TABLE {table}")
+    connection.execute("PRAGMA user_version = 3")
+    connection.close()
 
 
 def as_format_2(data_dir: Path) -> None:
