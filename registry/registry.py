@@ -1,6 +1,6 @@
 """The registry's verbs. Each is one decision and one transaction that contains its audit record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +10,15 @@ from msgspec import Struct
 from registry import lifecycle
 from registry.admission.admit import admit
 from registry.artifacts import Artifacts, digest_of
+from registry.drift_policy import holding
 from registry.entry import new_record_id
-from registry.errors import AliasNotFound, KeyNotFound, ModelNotFound, VersionNotFound
+from registry.errors import (
+    AliasNotFound,
+    KeyNotFound,
+    ModelNotFound,
+    PromotionHeld,
+    VersionNotFound,
+)
 from registry.manifest import Draft, Manifest, write_manifest
 from registry.names import (
     check_alias_name,
@@ -88,13 +95,22 @@ class Registry:
             self.record(tx, "publish", author, version.created, version=version)
         return version
 
-    def promote(self, model: str, number: int, reason: str, author: Author) -> AliasChange:
-        """Make a version the champion. Raises AlreadyChampion, VersionRetired, VersionNotFound."""
+    def promote(
+        self, model: str, number: int, reason: str, author: Author, *, by_force: bool = False
+    ) -> AliasChange:
+        """Make a version the champion; by force also under findings that hold promotions.
+
+        The record of a forced one names those. Raises AlreadyChampion, VersionRetired,
+        VersionNotFound and PromotionHeld.
+        """
         check_reason(reason)
         with self.store.write() as tx:
             version = _version(tx, model, number)
             champion = tx.aliases(model).get(CHAMPION)
             lifecycle.check_promotion(version, champion)
+            held = holding(tx, model)
+            if held and not by_force:
+                raise PromotionHeld(model, [f"{one.feature}: {one.statistic}" for one in held])
             return self._move_alias(
                 tx,
                 AliasCause.PROMOTE,
@@ -103,6 +119,7 @@ class Registry:
                 alias=CHAMPION,
                 version=version,
                 reason=reason,
+                forced=[one.id for one in held],
             )
 
     def roll_back(
@@ -229,6 +246,7 @@ class Registry:
         alias: str,
         version: Version | None,
         reason: str,
+        forced: Sequence[str] = (),
     ) -> AliasChange:
         at = self._clock()
         record = self.record(
@@ -240,6 +258,7 @@ class Registry:
             version=version,
             alias=alias,
             previous=tx.aliases(model).get(alias),
+            subject=" ".join(forced) or None,
             reason=reason,
         )
         change = AliasChange(
