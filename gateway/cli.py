@@ -9,6 +9,7 @@ import click
 
 import gateway
 from gateway.audit_cli import audit
+from gateway.drift_cli import drift_policy, findings
 from gateway.logs import configure_logs
 from gateway.security import Role, make_key
 from gateway.serve import serve
@@ -217,6 +218,8 @@ def revoke_key(data_dir: Path, key_id: str) -> None:
 
 
 main.add_command(audit)
+main.add_command(drift_policy)
+main.add_command(findings)
 
 
 if __name__ == "__main__":

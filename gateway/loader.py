@@ -19,7 +19,8 @@ from gateway.roster import Roster, ServedModel, ServedVersion
 from gateway.runtime import Runner, Watchdog
 from gateway.security import Keyring
 from gateway.tracing import trace_models
-from registry import privacy, service
+from registry import drift, privacy, service
+from registry.drift import Fallback
 from registry.errors import RegistryError, StoreUnavailable
 from registry.lifecycle import champions
 from registry.payload_policy import PayloadPolicy
@@ -104,6 +105,7 @@ class Loader:
             logging = service.values(view, SettingName.LOGGING).get(None, "{}")
             traces = service.values(view, SettingName.TRACE)
             policies = privacy.effective_policies(view)
+            fallbacks = drift.fallbacks(view)
             wanted = {
                 model: wanted_versions(
                     view.versions(model),
@@ -115,12 +117,15 @@ class Loader:
             }
         failures: dict[str, str] = {}
         models = {
-            model: self._build_model(
-                present.models.get(model),
-                versions,
-                champion,
-                policies.get(model, PayloadPolicy()),
-                failures,
+            model: _stand_in(
+                self._build_model(
+                    present.models.get(model),
+                    versions,
+                    champion,
+                    policies.get(model, PayloadPolicy()),
+                    failures,
+                ),
+                fallbacks.get(model),
             )
             for model, (versions, champion) in wanted.items()
             if versions
@@ -196,7 +201,16 @@ class Loader:
                 manifest=version.manifest,
             ),
             runner=runner,
+            reference=manifest.reference,
         )
+
+
+def _stand_in(model: ServedModel, wanted: Fallback | None) -> ServedModel:
+    """Let a version answer in the champion's place, where it is that champion's and is loaded."""
+    champion = model.champion
+    if wanted is None or champion is None or champion.number != wanted.champion:
+        return model
+    return replace(model, fallback=model.versions.get(wanted.version))
 
 
 def _leaves(served: ServedVersion, reduced: tuple[str, ...]) -> AnswerLeaves:

@@ -14,6 +14,7 @@ from gateway.protocol.reader import RequestReader
 from gateway.runtime import Runner
 from gateway.security import Keyring
 from gateway.tracing import Tracers
+from registry.distribution import Reference
 from registry.manifest import Signature
 from registry.records import Lane
 
@@ -23,7 +24,8 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 class ServedVersion(Struct, frozen=True, kw_only=True):
     """One loaded and warmed version with all that a request to it needs.
 
-    `keeping` is None where its payloads are kept as they are.
+    `keeping` is None where its payloads are kept as they are, `reference` where it was published
+    without one: then its values are not counted.
     """
 
     model: str
@@ -36,13 +38,18 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     leaves: AnswerLeaves
     runner: Runner
     keeping: Keeping | None = None
+    reference: Reference | None = None
 
 
 class ServedModel(Struct, frozen=True, kw_only=True):
-    """The versions of a model that answer: those that an alias names, and the last champion."""
+    """The versions of a model that answer: those that an alias names, and the last champion.
+
+    `fallback` is what answers in the champion's place, while it does.
+    """
 
     champion: ServedVersion | None
     versions: Mapping[int, ServedVersion]
+    fallback: ServedVersion | None = None
 
 
 class Roster(Struct, frozen=True, kw_only=True):
@@ -69,6 +76,8 @@ class Roster(Struct, frozen=True, kw_only=True):
         if version is None:
             if model.champion is None:
                 raise NotServed(name)
+            if model.fallback is not None:
+                return model.fallback, Lane.FALLBACK
             return model.champion, Lane.CHAMPION
         served = model.versions.get(int(version)) if _VERSION.fullmatch(version) else None
         if served is None:

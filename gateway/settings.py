@@ -75,6 +75,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.data_dir / "metrics"
 
     @property
+    def summaries_dir(self) -> Path:
+        return self.data_dir / "summaries"
+
+    @property
     def journal_dir(self) -> Path:
         return self.data_dir / "journal"
 

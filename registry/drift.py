@@ -83,6 +83,8 @@ def feature_names(manifest: Manifest) -> Iterator[str]:
     if reference is not None:
         for one in (*reference.features, *reference.outputs):
             yield feature_name(one.input, one.column)
+        if reference.joint is not None:
+            yield feature_name("", None)
 
 
 def fallbacks(view: Reader) -> dict[str, Fallback]:

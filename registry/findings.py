@@ -16,10 +16,10 @@ class Finding(Struct, frozen=True, kw_only=True):
     """A statistic of one feature that left the reference, and what became of it.
 
     `id` is that of the record which tells of it. `side` is input, output or joint, `input` the
-    tensor's name. `statistic` says in words what is counted, `expected` and `observed` are shares
-    of the rows, of which `rows` were looked at since `since`. `evidence` is the e-value at `at`.
-    `records` are ids of records to look at. `ended` is when it ended or was closed, `by` whom and
-    `reason` why.
+    tensor's name, empty for the joint distance. `statistic` says in words what is counted,
+    `expected` and `observed` are shares of the rows, of which `rows` came since `since`. `evidence`
+    is the e-value at `at`. `records` are ids of records to look at. `ended` is when it ended or was
+    closed, `by` whom and `reason` why.
     """
 
     id: str
@@ -47,9 +47,9 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 def feature_name(name: str, column: int | None) -> str:
-    """Name a feature as people do: the tensor, or a column of it.
+    """Name a feature as people do: the tensor, a column of it, or all numbers of a row together.
 
-    >>> feature_name("x", 2)
-    'x[2]'
+    >>> feature_name("x", 2), feature_name("", None)
+    ('x[2]', 'joint')
     """
-    return name if column is None else f"{name}[{column}]"
+    return (name or "joint") if column is None else f"{name}[{column}]"
