@@ -1,0 +1,320 @@
+"""Where each live value is counted: one flat vector of integers for a version, by its reference.
+
+A summary is such a vector, of any set of rows. Summaries of any sets add cell by cell, exactly and
+in any order, so it does not matter which worker saw a row, nor when its counts arrived. The
+reference's own counts stand in the same cells. Knows no numpy: the controller has none.
+"""
+
+import sys
+from array import array
+from collections.abc import Sequence
+from enum import StrEnum
+from math import sqrt
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from registry.distribution import (
+    Categorical,
+    Discrete,
+    Distribution,
+    Embedding,
+    Feature,
+    FreeText,
+    HighCardinality,
+    Joint,
+    Numeric,
+    Reference,
+)
+
+# Values are summed as whole numbers of 1/1024 standard deviation of the reference, from 16 below
+# its mean to 16 above: squares of 2**34 rows still fit a cell. What lies beyond counts as that.
+UNIT = 1024
+REACH = 16 * UNIT
+_LEAST_SCALE = 1e-290  # whose reciprocal is a number, times `UNIT` as well
+
+
+class Side(StrEnum):
+    """Which values of a request a feature describes."""
+
+    INPUT = "input"
+    JOINT = "joint"  # all numbers of a row together
+    OUTPUT = "output"
+
+
+class Split(Struct, frozen=True):
+    """How values were sorted into `bins`, which are cells; the cells `among` add to all of them.
+
+    Where there are `edges`, bin i has what lies above edge i-1 and at most at edge i; `spikes` are
+    numbers that fill a bin of their own. Else bin i has `values[i]`, and the bins after those have
+    what falls into bucket 0, 1 and so on. Bins that are not exclusive, as the sides of vectors are
+    not, add to more than all. `noun` says what was sorted where it is not the value itself.
+    """
+
+    bins: range
+    among: range
+    edges: tuple[float, ...] = ()
+    spikes: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
+    noun: str = ""
+    is_ordered: bool = False
+    is_exclusive: bool = True
+
+    def bin_words(self, index: int) -> str:
+        """Say in words what the share of one bin is.
+
+        >>> Split(range(1, 4), range(1, 4), edges=(0.5, 2.0)).bin_words(1)
+        'share between 0.5 and 2'
+        """
+        share = f"share of {self.noun}" if self.noun else "share"
+        if not self.edges:
+            named = len(self.values)
+            if index >= named:
+                return f"{share} in bucket {index - named}"
+            return (
+                f"{share} {self.values[index]}" if self.noun else f"{share} of {self.values[index]}"
+            )
+        if index == len(self.edges):
+            return self.edge_words(index - 1, is_above=True)
+        if self.edges[index] in self.spikes:
+            return f"{share} of {self.edges[index]:.6g}"
+        if index == 0:
+            return self.edge_words(0, is_above=False)
+        return f"{share} between {self.edges[index - 1]:.6g} and {self.edges[index]:.6g}"
+
+    def edge_words(self, index: int, *, is_above: bool) -> str:
+        """Say in words what the share on one side of an edge is.
+
+        >>> Split(range(2), range(2), edges=(12.5,), noun="lengths").edge_words(0, is_above=True)
+        'share of lengths above 12.5'
+        """
+        share = f"share of {self.noun}" if self.noun else "share"
+        return f"{share} {'above' if is_above else 'at or below'} {self.edges[index]:.6g}"
+
+
+class Count(Struct, frozen=True):
+    """How often one thing happened, `what` in words, among the values that `among` adds to."""
+
+    what: str
+    cell: int
+    among: range
+
+
+class Moments(Struct, frozen=True):
+    """Where numbers are summed: `UNIT`ths of `scale` above `mean`, from `-REACH` to `REACH`.
+
+    Cell `total` adds them, each plus `REACH` so that nothing is negative; `squares` adds squares.
+    """
+
+    total: int
+    squares: int
+    mean: float
+    scale: float
+
+    def read(self, summary: Sequence[int], count: int) -> tuple[float, float]:
+        """Return mean and standard deviation of the `count` numbers that a summary added."""
+        mean = summary[self.total] / count - REACH
+        variance = max(0.0, summary[self.squares] / count - mean * mean)
+        return self.mean + self.scale * mean / UNIT, self.scale * sqrt(variance) / UNIT
+
+
+class FeatureCells(Struct, frozen=True):
+    """The cells of one feature of the reference.
+
+    `splits[0]` is what most describes it. A feature that had no value in training has no split.
+    """
+
+    side: Side
+    input: str
+    column: int | None
+    distribution: Distribution | Joint | None
+    splits: tuple[Split, ...]
+    counts: tuple[Count, ...]
+    moments: Moments | None = None
+
+    def cell(self, what: str) -> int:
+        """Return the cell that counts `what`. Raises KeyError where none does."""
+        for count in self.counts:
+            if count.what == what:
+                return count.cell
+        raise KeyError(what)
+
+
+class Layout:
+    """The cells of one version: `features` in the order inputs, joint, outputs.
+
+    `reference` has the reference's own counts; cell 0 is the number of rows.
+    """
+
+    __slots__ = ("features", "reference", "size")
+
+    def __init__(self, features: tuple[FeatureCells, ...], reference: tuple[int, ...]) -> None:
+        self.features = features
+        self.reference = reference
+        self.size = len(reference)
+
+    @classmethod
+    def of(cls, reference: Reference) -> "Layout":
+        """Lay out the cells of a reference; the same reference always gets the same layout."""
+        cells = _Cells([reference.rows])
+        features = [_feature(cells, Side.INPUT, feature) for feature in reference.features]
+        if reference.joint is not None:
+            features.append(_joint(cells, reference.joint))
+        features += [_feature(cells, Side.OUTPUT, feature) for feature in reference.outputs]
+        return cls(tuple(features), tuple(cells.counts))
+
+    def empty(self) -> list[int]:
+        """Return the summary of no rows."""
+        return [0] * self.size
+
+
+def merge(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Add two summaries. Raises ValueError where they are of different layouts."""
+    return [a + b for a, b in zip(one, other, strict=True)]
+
+
+def to_bytes(summary: Sequence[int]) -> bytes:
+    """Write a summary, 8 bytes a cell, little-endian. Raises OverflowError beyond 64 bits."""
+    return _little_endian(array("q", summary)).tobytes()
+
+
+def from_bytes(data: bytes) -> list[int]:
+    """Read what `to_bytes` wrote. Raises ValueError where the bytes are no whole cells."""
+    cells = array("q")
+    cells.frombytes(data)
+    return _little_endian(cells).tolist()
+
+
+def _little_endian(cells: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":
+        cells.byteswap()
+    return cells
+
+
+class _Cells:
+    """Gives out cells one after the other, each with the reference's count."""
+
+    def __init__(self, counts: list[int]) -> None:
+        self.counts = counts
+
+    def take(self, *counts: int) -> range:
+        start = len(self.counts)
+        self.counts += counts
+        return range(start, len(self.counts))
+
+    def ordered(self, edges: tuple[float, ...], counts: tuple[int, ...], noun: str = "") -> Split:
+        bins = self.take(*counts)
+        return Split(bins, bins, edges=edges, noun=noun, is_ordered=True)
+
+    def one(self, what: str, count: int, among: range) -> Count:
+        return Count(what, self.take(count).start, among)
+
+    def missing(self, missing: int, present: range) -> Count:
+        """Take the cell after those of the values present."""
+        cell = self.take(missing).start
+        return Count("missing", cell, range(present.start, cell + 1))
+
+
+def _feature(cells: _Cells, side: Side, feature: Feature) -> FeatureCells:
+    distribution = feature.distribution
+    moments = None
+    if isinstance(distribution, Numeric):
+        splits, counts = _numeric(cells, feature, distribution)
+        moments = _moments(cells, feature, distribution)
+    elif isinstance(distribution, Discrete | Categorical):
+        splits, counts = _listed(cells, feature, distribution)
+    elif isinstance(distribution, HighCardinality):
+        splits, counts = _high_cardinality(cells, feature, distribution)
+    elif isinstance(distribution, FreeText):
+        splits, counts = _free_text(cells, feature, distribution)
+    elif isinstance(distribution, Embedding):
+        splits, counts = _embedding(cells, feature, distribution)
+    else:
+        splits, counts = (), _never_present(cells, feature)
+    return FeatureCells(
+        side=side,
+        input=feature.input,
+        column=feature.column,
+        distribution=distribution,
+        splits=splits,
+        counts=counts,
+        moments=moments,
+    )
+
+
+_Parts = tuple[tuple[Split, ...], tuple[Count, ...]]
+
+
+def _numeric(cells: _Cells, feature: Feature, numeric: Numeric) -> _Parts:
+    split = replace(cells.ordered(numeric.edges, numeric.bin_counts), spikes=numeric.spikes)
+    missing = cells.missing(feature.missing, split.bins)
+    return (split,), (missing, cells.one("outside", 0, split.bins))
+
+
+def _moments(cells: _Cells, feature: Feature, numeric: Numeric) -> Moments:
+    scale = max(numeric.std or abs(numeric.mean) or 1.0, _LEAST_SCALE)
+    spread = round((numeric.std / scale * UNIT) ** 2)
+    sums = cells.take(feature.count * REACH, feature.count * spread)
+    return Moments(sums[0], sums[1], numeric.mean, scale)
+
+
+def _listed(cells: _Cells, feature: Feature, listed: Discrete | Categorical) -> _Parts:
+    """Lay out values that were all seen: what is none of them, nor of their buckets, is unseen."""
+    others: tuple[int, ...] = ()
+    if isinstance(listed, Categorical) and listed.other:
+        # References of earlier versions have no buckets: whatever they do not name is one of many.
+        others = listed.buckets or (listed.other,)
+    bins = cells.take(*listed.counts, *others)
+    unseen = cells.take(0).start
+    present = range(bins.start, unseen + 1)
+    split = Split(
+        bins,
+        present,
+        values=tuple(str(value) for value in listed.values),
+        is_ordered=isinstance(listed, Discrete),
+    )
+    return (split,), (cells.missing(feature.missing, present), Count("unseen", unseen, present))
+
+
+def _high_cardinality(cells: _Cells, feature: Feature, texts: HighCardinality) -> _Parts:
+    buckets = cells.take(*texts.buckets)
+    missing = cells.missing(feature.missing, buckets)
+    values = cells.take(*texts.counts)
+    unseen = cells.one("unseen", 0, buckets)
+    return (
+        (Split(buckets, buckets), Split(values, buckets, values=texts.values)),
+        (missing, unseen),
+    )
+
+
+def _free_text(cells: _Cells, feature: Feature, texts: FreeText) -> _Parts:
+    lengths = cells.ordered(texts.length_edges, texts.length_counts, "lengths")
+    missing = cells.missing(feature.missing, lengths.bins)
+    non_ascii = cells.one("beyond ASCII", texts.non_ascii, lengths.bins)
+    words = cells.take(*texts.buckets)
+    unseen = cells.one("unseen words", 0, words)
+    return (lengths, Split(words, words, noun="words")), (missing, non_ascii, unseen)
+
+
+def _embedding(cells: _Cells, feature: Feature, vectors: Embedding) -> _Parts:
+    norms = cells.ordered(vectors.norm_edges, vectors.norm_counts, "norms")
+    missing = cells.missing(feature.missing, norms.bins)
+    signs = Split(
+        cells.take(*vectors.above),
+        norms.bins,
+        values=tuple(f"along direction {number}" for number in range(len(vectors.above))),
+        noun="vectors",
+        is_exclusive=False,
+    )
+    return (norms, signs), (missing,)
+
+
+def _never_present(cells: _Cells, feature: Feature) -> tuple[Count, ...]:
+    unseen = cells.take(0)
+    missing = cells.missing(feature.missing, unseen)
+    return missing, Count("unseen", unseen.start, missing.among)
+
+
+def _joint(cells: _Cells, joint: Joint) -> FeatureCells:
+    split = cells.ordered(joint.edges, joint.bin_counts, "squared distances")
+    return FeatureCells(Side.JOINT, "", None, joint, (split,), ())
