@@ -76,11 +76,7 @@ class Block(Struct, frozen=True, kw_only=True):
 
 
 class DetectorState(Struct, frozen=True, kw_only=True):
-    """How far a detector has come: what it knows, under which parameters, and when it looked last.
+    """What a detector knows, in bytes of its own, and when it looked last."""
 
-    `state` and `parameters` are written by whoever looks; the store keeps them as they are.
-    """
-
-    parameters: bytes
     state: bytes
     looked: datetime

@@ -188,11 +188,10 @@ CREATE TABLE block (
 ) STRICT;
 CREATE INDEX block_of ON block (model, version, sequence);
 
--- What the detector of a champion knows, the parameters that hold for it, and when it looked last.
+-- What the detector of a champion knows, and when it looked last.
 CREATE TABLE detector (
     model TEXT NOT NULL,
     version INTEGER NOT NULL,
-    parameters BLOB NOT NULL,
     state BLOB NOT NULL,
     looked INTEGER NOT NULL,
     PRIMARY KEY (model, version)

@@ -109,17 +109,17 @@ def judged(ask: Ask) -> list[tuple[str, int]]:
 
 
 def detector(ask: Ask, model: str, version: int) -> DetectorState | None:
-    query = "SELECT parameters, state, looked FROM detector WHERE model = ? AND version = ?"
+    query = "SELECT state, looked FROM detector WHERE model = ? AND version = ?"
     found = ask(query, (model, version))
     if not found:
         return None
-    [(parameters, state, looked)] = found
-    return DetectorState(parameters=parameters, state=state, looked=from_us(looked))
+    [(state, looked)] = found
+    return DetectorState(state=state, looked=from_us(looked))
 
 
 def keep_detector(ask: Ask, model: str, version: int, kept: DetectorState) -> None:
-    row = (model, version, kept.parameters, kept.state, to_us(kept.looked))
-    ask("INSERT OR REPLACE INTO detector VALUES (?, ?, ?, ?, ?)", row)
+    row = (model, version, kept.state, to_us(kept.looked))
+    ask("INSERT OR REPLACE INTO detector VALUES (?, ?, ?, ?)", row)
 
 
 def drop_detector(ask: Ask, model: str, version: int) -> None:

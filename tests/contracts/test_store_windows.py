@@ -191,11 +191,11 @@ def test_windows_go_in_pieces(watched: Store) -> None:
     assert gone == [2, 2, 1, 0]
 
 
-STATE = DetectorState(parameters=b"p", state=b"s", looked=NOON)
+STATE = DetectorState(state=b"s", looked=NOON)
 
 
 def test_a_detector_is_what_was_kept_last(place: Place, watched: Store) -> None:
-    later = DetectorState(parameters=b"q", state=b"t" * 100_000, looked=NOON + DAY)
+    later = DetectorState(state=b"t" * 100_000, looked=NOON + DAY)
     with watched.write() as tx:
         tx.keep_detector("m", 1, STATE)
         tx.keep_detector("m", 1, later)
