@@ -19,6 +19,7 @@ from gateway.journal import Journal
 from gateway.logs import logger
 from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics, Series
+from gateway.observation import Observation
 from gateway.protocol.compression import decompress
 from gateway.protocol.refusal import Refusal, refuse_for
 from gateway.roster import Roster, ServedVersion
@@ -45,12 +46,14 @@ class Pipeline:
         body_limit: int,
         payload_limit: int,
         longest_turn_s: float,
+        observation: Observation | None = None,
         spans: "Spans | None" = None,
     ) -> None:
         self._roster = roster
         self._journal = journal
         self._long_runs = long_runs
         self._metrics = metrics
+        self._observation = observation
         self._spans = spans
         self._in_flight_limit = in_flight_limit
         self._body_limit = body_limit
@@ -213,6 +216,7 @@ class Pipeline:
                 encode_ns=case.encode_ns,
                 rows=request.rows,
             )
+            self._observe(case, request.rows)
         if run is not None and run.requests:
             self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
         tracers = self._roster().tracers
@@ -220,6 +224,12 @@ class Pipeline:
             tracers.note(case.times())
         if self._spans is not None:
             self._spans.note(case.times())
+
+    def _observe(self, case: Case, rows: int) -> None:
+        served, lane = case.served, case.lane
+        if self._observation is not None and served is not None and lane is not None:
+            size = len(case.call.body)
+            self._observation.note(served, lane, case.tensors, case.values, rows=rows, size=size)
 
     def _series(self, case: Case) -> Series:
         served, lane = case.served, case.lane
