@@ -31,6 +31,7 @@ _MOST_WAITING_BYTES = 64 << 20
 # What is predicted to take longer is counted in the thread.
 _SHORT_NS = 500_000
 _WRITE_S = 1.0
+_FALLBACK = Lane.FALLBACK  # a look-up of its own costs more than all the rest for a request
 
 _Values = tuple[Mapping[str, Tensor], Mapping[str, Tensor]]
 _Key = tuple[str, int, Lane]
@@ -58,8 +59,14 @@ class _Series:
 
     @property
     def is_short(self) -> bool:
-        """Whether what waits is counted at once; the first time tables must be made for it."""
-        return self._folder is not None and self.rows * self._row_ns <= _SHORT_NS
+        """Whether what waits is counted at once.
+
+        Not the first time, when tables must be made for it, nor more than a block before it is
+        known how long a row of one takes.
+        """
+        if self._folder is None or (self._row_ns == 0 and self.rows > BLOCK_ROWS):
+            return False
+        return self.rows * self._row_ns <= _SHORT_NS
 
     def take(self) -> list[_Values]:
         """Return what waits, which waits no more."""
@@ -76,7 +83,8 @@ class _Series:
         for inputs, outputs in taken:
             self._folder.add(inputs, outputs)
         self._folder.fold()
-        self._row_ns = (perf_counter_ns() - started_ns) / max(rows, 1)
+        if rows >= BLOCK_ROWS:  # fewer say little: most of their time is the block's own
+            self._row_ns = (perf_counter_ns() - started_ns) / rows
 
     def counts(self) -> LaneCounts | None:
         """Return all that was counted so far; None where nothing was."""
@@ -130,7 +138,7 @@ class Observation:
             series.bytes += size
             if series.rows >= BLOCK_ROWS or series.bytes >= BLOCK_BYTES:
                 self._fold(series)
-        if lane is Lane.FALLBACK:
+        if lane is _FALLBACK:
             model = self._roster().models.get(served.model)
             champion = None if model is None else model.champion
             if champion is not None and champion.number != served.number:

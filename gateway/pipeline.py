@@ -21,6 +21,7 @@ from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics, Series
 from gateway.observation import Observation
 from gateway.protocol.compression import decompress
+from gateway.protocol.messages import InferRequest
 from gateway.protocol.refusal import Refusal, refuse_for
 from gateway.roster import Roster, ServedVersion
 from gateway.security import Role, authenticate, authorise
@@ -216,7 +217,7 @@ class Pipeline:
                 encode_ns=case.encode_ns,
                 rows=request.rows,
             )
-            self._observe(case, request.rows)
+            self._observe(case, request)
         if run is not None and run.requests:
             self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
         tracers = self._roster().tracers
@@ -225,11 +226,11 @@ class Pipeline:
         if self._spans is not None:
             self._spans.note(case.times())
 
-    def _observe(self, case: Case, rows: int) -> None:
-        served, lane = case.served, case.lane
+    def _observe(self, case: Case, request: InferRequest) -> None:
+        served, lane, size = case.served, case.lane, len(case.call.body)
         if self._observation is not None and served is not None and lane is not None:
-            size = len(case.call.body)
-            self._observation.note(served, lane, case.tensors, case.values, rows=rows, size=size)
+            values = request.tensors, case.values
+            self._observation.note(served, lane, *values, rows=request.rows, size=size)
 
     def _series(self, case: Case) -> Series:
         served, lane = case.served, case.lane

@@ -7,6 +7,7 @@ from registry.entry import Heading, read_heading
 from registry.findings import Finding
 from registry.records import Kind, RecordFilter
 from registry.store import Reader
+from registry.versions import Version
 
 _LOOKED_THROUGH = 500  # records of the time of a finding
 _MOST_RECORDS = 10
@@ -19,7 +20,8 @@ def sentence(finding: Finding) -> str:
     >>> from datetime import UTC
     >>> at = datetime(2026, 11, 27, 12, 3, tzinfo=UTC)
     >>> sentence(Finding(id="", model="m", version=1, side="input", input="x", column=None,
-    ...     statistic="missing", expected=0.01, observed=0.213, since=at, at=at, rows=9, evidence=9))
+    ...     statistic="missing", expected=0.01, observed=0.213, since=at, at=at, rows=9,
+    ...     evidence=1e9))
     'missing 21.3 % where 1.0 % is expected, since 2026-11-27 12:03 UTC'
     """
     return (
@@ -29,14 +31,18 @@ def sentence(finding: Finding) -> str:
 
 
 def records_to_look_at(
-    view: Reader, model: str, version: int, name: str, since: datetime, until: datetime
+    view: Reader, version: Version, name: str, since: datetime, until: datetime
 ) -> tuple[str, ...]:
     """Return ids of records of a version and time, those first that broke a rule on the input.
 
     The newest of each. A record that broke none may be of the rows that were found all the same.
     """
     wanted = RecordFilter(
-        model=model, version=version, kind=Kind.INFERENCE, since=since, until=until
+        model=version.model,
+        version=version.number,
+        kind=Kind.INFERENCE,
+        since=since,
+        until=until,
     )
     found = view.records(wanted, before=None, limit=_LOOKED_THROUGH)
     headings = [read_heading(leaf) for _, leaf in found]

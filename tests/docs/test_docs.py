@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import click
+import msgspec
 
 import gateway.cli
 import registry.cli
@@ -16,6 +17,7 @@ from gateway.metrics import Metrics
 from gateway.metrics.exposition import FAMILIES, LogState, merge
 from gateway.security import Role
 from gateway.settings import Settings
+from registry.drift_policy import DriftAction, DriftPolicy, check_drift_policy
 from registry.manifest import Contract, Rule
 from registry.records import AuditRecord
 from registry.registry import Registry
@@ -136,14 +138,22 @@ def test_the_publishing_example_runs(registry: Registry, tmp_path: Path) -> None
 
 
 def test_the_example_of_a_contract_is_one() -> None:
-    import msgspec
-
     [example] = blocks(ROOT / "docs" / "publishing.md", "json")
 
     contract = msgspec.json.decode(example.encode(), type=Contract)
 
     assert len(contract.rules) == 2
     assert isinstance(contract.rules[0], Rule)
+
+
+def test_the_example_of_a_drift_policy_is_one() -> None:
+    [example] = blocks(ROOT / "docs" / "drift.md", "json")
+
+    policy = msgspec.json.decode(example.encode(), type=DriftPolicy)
+
+    check_drift_policy(policy, {"x[2]"})
+    table = set(re.findall(r"`([a-z_]+)`", read("docs/drift.md")))
+    assert {*DriftPolicy.__struct_fields__, *DriftAction} <= table
 
 
 def test_the_example_of_an_error_has_the_members_of_one() -> None:

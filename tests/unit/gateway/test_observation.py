@@ -233,6 +233,26 @@ def test_a_fault_ends_the_counting_of_its_version_alone(
     play(scenario)
 
 
+def test_what_the_disk_refused_is_written_once_there_is_room(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def scenario(bench: Bench) -> None:
+        bench.note(3)
+        with monkeypatch.context() as patch:
+            patch.setattr(SummaryFile, "write", refuse)
+            await bench.observation.write()
+        bench.note(4)
+        await bench.observation.write()
+
+        assert bench.counts()["sum", 1, Lane.CHAMPION][0] == 7
+        await bench.observation.close()
+
+    play(scenario)
+
+
 def test_a_version_that_is_served_no_more_is_counted_on_when_it_is_back(
     play: Play,
 ) -> None:
