@@ -506,6 +506,9 @@ def test_a_run_that_would_wait_too_long_is_refused_at_once(play: Callable[..., N
         assert len(waiting) == 3  # one runs, and two wait for 0.6 and 1.2 s
         assert refused.result().refusal.code == "overloaded"
         await asyncio.gather(*waiting)
+        ids = [record.id for record in bench.records()]
+        assert len(ids) == len(set(ids)) == 4  # and each call has one record
+        assert bench.pipeline._in_flight == 0
 
     play(scenario, in_flight_limit=4)
 
