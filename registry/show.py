@@ -7,7 +7,8 @@ import click
 
 from registry.console import print_table, printable
 from registry.distribution import Categorical, Feature, Numeric, Reference
-from registry.manifest import Certificate, Lineage, Manifest, Rule, RuleKind
+from registry.manifest import Certificate, Lineage, Manifest
+from registry.rules.words import expected_in_words
 from registry.versions import Version
 
 _MOST_NAMED = 5
@@ -46,7 +47,7 @@ def print_summary(version: Version, manifest: Manifest, aliases: Iterable[str] =
     print_table(
         ("values of", "rule", "action", "expected"),
         (
-            (_place(rule.input, rule.column), rule.kind, rule.action, _expected(rule))
+            (_place(rule.input, rule.column), rule.kind, rule.action, expected_in_words(rule))
             for rule in manifest.contract.rules
         ),
         "Contract",
@@ -117,14 +118,6 @@ def _print_facts(facts: dict[str, Any]) -> None:
 
 def _place(name: str, column: int | None) -> str:
     return name if column is None else f"{name}[{column}]"
-
-
-def _expected(rule: Rule) -> str:
-    if rule.kind is RuleKind.RANGE:
-        low = "" if rule.low is None else f"{rule.low:g} ≤ "
-        high = "" if rule.high is None else f" ≤ {rule.high:g}"
-        return f"{low}value{high}"
-    return _named(rule.values) if rule.kind is RuleKind.CATEGORIES else "a value"
 
 
 def _distribution(feature: Feature) -> str:

@@ -27,8 +27,8 @@ _USUAL = {By.HOUR: timedelta(days=1), By.DAY: timedelta(days=30)}
 class Line(Struct, kw_only=True):
     """Records of one period that are alike: how many, and how many of them met what.
 
-    `errors` counts them by code, `violations`, `flags` and `observed` by rule and input; a record
-    counts once under each rule that it broke, however many of its rows broke it.
+    `errors` counts them by code, `violations`, `flags`, `observed` and `repaired` by rule and
+    input; a record counts once under each rule that it broke, however many of its rows broke it.
     """
 
     start: datetime
@@ -42,6 +42,7 @@ class Line(Struct, kw_only=True):
     violations: dict[str, int]
     flags: dict[str, int]
     observed: dict[str, int]
+    repaired: dict[str, int]
 
 
 def summarise(
@@ -85,6 +86,7 @@ def _empty(one: Tally) -> Line:
         violations={},
         flags={},
         observed={},
+        repaired={},
     )
 
 
@@ -100,3 +102,5 @@ def _add(line: Line, one: Tally) -> None:
             line.flags[one.name] = one.count
         case Aspect.OBSERVED:
             line.observed[one.name] = one.count
+        case Aspect.REPAIRED:
+            line.repaired[one.name] = one.count
