@@ -9,6 +9,7 @@ import click
 
 import gateway
 from gateway.audit_cli import audit
+from gateway.contract_cli import contract
 from gateway.logs import configure_logs
 from gateway.security import Role, make_key
 from gateway.serve import serve
@@ -230,6 +231,7 @@ def revoke_key(data_dir: Path, key_id: str) -> None:
 
 
 main.add_command(audit)
+main.add_command(contract)
 
 
 if __name__ == "__main__":

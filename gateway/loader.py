@@ -5,7 +5,7 @@ A version that cannot be loaded never takes anything away: what answered before 
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -24,10 +24,10 @@ from gateway.security import Keyring
 from gateway.tracing import trace_models
 from registry import privacy, service
 from registry.errors import RegistryError, StoreUnavailable
-from registry.lifecycle import champions
+from registry.lifecycle import champions, first_named, warm_up_ends
 from registry.payload_policy import PayloadPolicy
 from registry.registry import Registry
-from registry.versions import CHAMPION, AliasChange, Version
+from registry.versions import CHAMPION, Version
 from registry.workers import SettingName, WorkerStatus
 
 EMPTY_ROSTER = Roster(generation=-1, models={}, keyring=Keyring(()), failures={})
@@ -207,7 +207,7 @@ class Loader:
                 if manifest.contract.outputs
                 else None
             ),
-            enforcement=Enforcement(manifest.contract, named),
+            enforcement=Enforcement(manifest.contract, warm_up_ends(manifest.contract, named)),
             leaves=AnswerLeaves(
                 model=version.model,
                 version=version.number,
@@ -226,15 +226,6 @@ def _leaves(served: ServedVersion, reduced: tuple[str, ...]) -> AnswerLeaves:
         manifest=served.manifest,
         reduced=reduced,
     )
-
-
-def first_named(changes: Iterable[AliasChange]) -> dict[int, datetime]:
-    """Say when an alias named each version first, from the whole history of a model's aliases."""
-    found: dict[int, datetime] = {}
-    for change in changes:
-        if change.version is not None:
-            found.setdefault(change.version, change.at)
-    return found
 
 
 def wanted_versions(

@@ -6,17 +6,19 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
+from registry.audit.summary import count_rules
 from registry.console import Commands, data_dir_option, local_author, open_registry, print_table
 from registry.contract_cli import FILE, contract
 from registry.contract_file import ContractFile, read_contract
 from registry.draft_files import read_draft, read_sample
 from registry.errors import ContractRejected
 from registry.integrity import inspect_versions
+from registry.lifecycle import first_named, warm_up_ends
 from registry.manifest import Draft
 from registry.names import check_model_name, check_reason
 from registry.registry import Registry
-from registry.show import print_origin, print_summary
-from registry.times import as_utc
+from registry.show import print_origin, print_rule_counts, print_summary
+from registry.times import as_utc, now
 from registry.versions import CHAMPION, AliasChange, Version
 
 reason_option = click.option("--reason", required=True, help="Why; it is recorded.")
@@ -128,7 +130,11 @@ def show(name: str, version: int, data_dir: Path) -> None:
     registry = open_registry(data_dir)
     found = registry.version(name, version)
     manifest = registry.manifest(found)
+    named = first_named(registry.store.alias_changes(name)).get(version)
     print_summary(found, manifest, _aliases(registry, name, version))
+    print_rule_counts(
+        count_rules(registry.store, found, now()), warm_up_ends(manifest.contract, named)
+    )
     print_origin(manifest)
 
 

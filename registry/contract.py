@@ -31,10 +31,11 @@ def derive_contract(reference: Reference, signature: Signature) -> Contract:
 
     Numbers: flag what lies more than half an interquartile range outside the range of training, and
     fractions where training had whole numbers alone. Integers of few values, and texts that are all
-    known by name: flag what training never saw. Rows: flag the ones farther from the middle than 999
-    of 1,000 of training. Missing values are observed. Quantile fences and z-scores of single values
-    are left out, since they flag many clean rows; so are missing rates, whose usual tolerance is
-    that of the drift detectors. For an hour after they are first live, all only observe.
+    known by name: flag what training never saw. Rows: flag the ones farther from the middle than
+    999 of 1,000 of training. Missing values are observed. Quantile fences and z-scores of single
+    values are left out, since they flag many clean rows; so are missing rates, whose usual
+    tolerance is that of the drift detectors. For an hour after they are first live, all only
+    observe.
     """
     datatypes = {spec.name: spec.datatype for spec in signature.inputs}
     rules = [rule for one in reference.features for rule in _rules(one, datatypes)]

@@ -143,7 +143,7 @@ def _tables(contract: Contract) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):
         return _scalar(value)
     if len(value) <= 1:
         return f"[{', '.join(map(_scalar, value))}]"

@@ -1,14 +1,17 @@
 """How a version looks in a terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
 
+from registry.audit.summary import RuleCount
 from registry.console import print_table, printable
 from registry.distribution import Categorical, Feature, Numeric, Reference
 from registry.manifest import Certificate, Lineage, Manifest
 from registry.rules.words import expected_in_words
+from registry.times import now
 from registry.versions import Version
 
 _MOST_NAMED = 5
@@ -62,6 +65,22 @@ def _certificate(certificate: Certificate) -> str:
     )
     repeats = ", not deterministic" if certificate.is_deterministic is False else ""
     return f"loads in {certificate.load_ms:.1f} ms, {runs} on {certificate.runtime}{repeats}"
+
+
+def print_rule_counts(counts: Sequence[RuleCount], warm_until: datetime | None) -> None:
+    """Print what the rules of a version have done so far, and until when they only observe."""
+    if warm_until is not None and warm_until > now():
+        click.echo(f"Its rules only observe until {printable(warm_until)} UTC.")
+    if counts:
+        print_table(
+            ("rule", "refused", "flagged", "repaired", "observed"),
+            (
+                (one.rule, one.refused or "", one.flagged or "", one.repaired or "",
+                 one.observed or "")
+                for one in counts
+            ),
+            "Requests that broke a rule so far",
+        )  # fmt: skip
 
 
 def print_origin(manifest: Manifest) -> None:

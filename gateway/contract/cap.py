@@ -41,9 +41,8 @@ class RefusalCap:
         if is_refused:
             self.refused += 1
             self._bucket_refused += 1
-        elif not self.is_suspended:
-            return False
-        return self._decide()
+        # A window without refusals is soon decided: it suspends nothing.
+        return self._decide() if self.refused or self.is_suspended else False
 
     def _turn_to(self, bucket: int) -> None:
         self._earlier.append((self._bucket, self._bucket_requests, self._bucket_refused))

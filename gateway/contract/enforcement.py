@@ -14,9 +14,8 @@ class Enforcement:
     `cap` is None where no rule rejects, or where rejecting has no cap.
     """
 
-    def __init__(self, contract: Contract, first_named: datetime | None) -> None:
-        begin_ns = 0 if first_named is None else to_us(first_named) * 1000
-        self._warm_until_ns = begin_ns + int(contract.warm_up_s * 1e9)
+    def __init__(self, contract: Contract, warm_until: datetime | None) -> None:
+        self._warm_until_ns = 0 if warm_until is None else to_us(warm_until) * 1000
         rules = (*contract.rules, *contract.outputs)
         does_reject = any(rule.action is Action.REJECT for rule in rules)
         has_cap = does_reject and contract.refusal_cap is not None

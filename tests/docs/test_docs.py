@@ -12,7 +12,7 @@ import gateway.cli
 import registry.cli
 from gateway.app import HANDLERS
 from gateway.http.problems import STATUSES
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, Suspension
 from gateway.metrics.exposition import FAMILIES, LogState, merge
 from gateway.security import Role
 from gateway.settings import Settings
@@ -58,6 +58,8 @@ def test_every_metric_is_described_with_its_labels() -> None:
     series = metrics.series("m", 1, "champion")
     series.observe(latency_ns=1, queue_ns=1, compute_ns=1, encode_ns=1, rows=1)
     series.fail("range")
+    series.broke({"flagged range x"})
+    metrics.read_suspensions(lambda: [Suspension(model="m", version=1, requests=1, refused=1)])
     for name in (
         "in_flight",
         "in_flight_limit",
