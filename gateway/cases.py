@@ -4,18 +4,18 @@ Whatever becomes of a case, refused, failed or answered, its record says so.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
-from msgspec.json import encode as encode_json
 from msgspec.structs import replace
 
 from gateway.batching import Run
 from gateway.contract import Violations
+from gateway.contract.labels import labels_for_record, parameters_for_answer
 from gateway.errors import Forbidden, GatewayError, InputNotAccepted, NotServed, TooLate, Unforeseen
 from gateway.logs import logger
 from gateway.protocol.messages import Encoded, InferRequest, Parameter
-from gateway.protocol.refusal import Refusal, Violation, label, withhold_for, without_expected
+from gateway.protocol.refusal import Refusal, withhold_for, without_expected
 from gateway.protocol.response import encode_response
 from gateway.roster import ServedVersion
 from gateway.trace_context import TraceContext
@@ -29,7 +29,6 @@ from registry.workers import Key
 
 # The rank of a request without a priority: all that have one go before it.
 LEAST_URGENT = 1 << 32
-_MOST_LABEL_BYTES = 12 << 10  # of each of the four lists in a record, whose leaf is limited
 # Faults that the caller can mend; every other one is the gateway's or the model's.
 _CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted, TooLate)
 
@@ -243,7 +242,7 @@ class Case:
         outputs = {output.name: values[output.name] for output in request.outputs}
         parameters: dict[str, Parameter] = {"record_id": self.record_id, "lane": self.lane}
         if self.violations is not Violations.NONE:
-            parameters |= _told(self.violations)
+            parameters |= parameters_for_answer(self.violations)
         self.encoded = encode_response(
             model=served.model,
             version=str(served.number),
@@ -312,26 +311,8 @@ class Case:
             reduced=kept.reduced,
             payload=kept.payload,
             subject=clip(self.call.model) if served is None else None,
-            violations=() if self.refusal is None else _labels(self.refusal.violations),
-            flags=_labels(found.flagged),
-            observed=_labels(found.observed),
-            repaired=_labels(found.repaired),
+            violations=() if self.refusal is None else labels_for_record(self.refusal.violations),
+            flags=labels_for_record(found.flagged),
+            observed=labels_for_record(found.observed),
+            repaired=labels_for_record(found.repaired),
         )
-
-
-def _told(violations: Violations) -> dict[str, Parameter]:
-    """Say in an answer what was flagged and what was repaired."""
-    told = {"flags": violations.flagged, "repaired": violations.repaired}
-    return {name: ", ".join(map(label, broken)) for name, broken in told.items() if broken}
-
-
-def _labels(violations: Iterable[Violation]) -> tuple[str, ...]:
-    """Name what was broken, the first as far as there is room: names of inputs may be long."""
-    labels: list[str] = []
-    room = _MOST_LABEL_BYTES
-    for one in map(label, violations):
-        room -= len(encode_json(one)) + 1
-        if room < 0:
-            break
-        labels.append(one)
-    return tuple(labels)

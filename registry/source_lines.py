@@ -91,6 +91,7 @@ class _Reader:
         name = self._name("]")
         if is_element:
             self._next()
+            self.lines.setdefault(name, line)
             name, number = (*name, elements[name]), elements[name]
             elements[name[:-1]] = number + 1
         self.lines[name] = line

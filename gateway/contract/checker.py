@@ -93,8 +93,7 @@ class _RowWatch(Struct, frozen=True):
     bound: float
 
     def is_clean(self, tensors: Mapping[str, Tensor]) -> bool:
-        distances = self.distance.squared(tensors)
-        return not distances.size or bool(distances.max() <= self.bound)
+        return self.distance.farthest(tensors) <= self.bound
 
 
 class Checker:

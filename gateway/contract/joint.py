@@ -36,25 +36,42 @@ class JointDistance:
 
         Inputs of different numbers of rows have no rows together, and so no distances.
         """
+        turned = self._turned(tensors)
+        if turned is None:
+            return np.zeros(0)
+        distances: Floats = np.vecdot(turned, turned)
+        return distances
+
+    def farthest(self, tensors: Mapping[str, Tensor]) -> float:
+        """Return the greatest of the squared distances; 0 where there are none."""
+        turned = self._turned(tensors)
+        if turned is None or not len(turned):
+            return 0.0
+        if len(turned) == 1:  # most requests, for which this is three times as fast
+            flat = turned.ravel()
+            return float(flat.dot(flat))
+        return float(np.vecdot(turned, turned).max())
+
+    def _turned(self, tensors: Mapping[str, Tensor]) -> Floats | None:
+        """Return vectors whose lengths are the distances of the rows."""
         rows = self._rows(tensors)
         if rows is None:
-            return np.zeros(0)
+            return None
         deltas = rows - self._mean
         flat = deltas.ravel()
         if not flat.dot(flat) < _FARTHEST:  # also where a value is missing or infinite
             deltas = np.clip(np.where(np.isnan(deltas), 0.0, deltas), -_FARTHEST, _FARTHEST)
-        turned = deltas @ self._turn
-        distances: Floats = np.einsum("ij,ij->i", turned, turned)
-        return distances
+        turned: Floats = deltas.dot(self._turn)
+        return turned
 
-    def _rows(self, tensors: Mapping[str, Tensor]) -> Floats | None:
+    def _rows(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
         blocks = [tensors[name] for name in self._inputs]
         blocks = [block if block.ndim == 2 else block.reshape(-1, 1) for block in blocks]
         count = len(blocks[0])
         if any(len(block) != count for block in blocks):
             return None
-        joined: Floats = (
-            blocks[0].astype(np.float64)
+        joined: Tensor = (
+            blocks[0]
             if len(blocks) == 1
             else np.concatenate(blocks, axis=1, dtype=np.float64, casting="unsafe")
         )
