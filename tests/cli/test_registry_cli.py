@@ -165,12 +165,13 @@ def test_a_contract_that_is_none_is_refused_and_nothing_is_made(
 
 
 def test_a_contract_that_does_not_fit_the_model_is_refused_with_its_line(
-    run: Run, model_file: Path, tmp_path: Path, data_dir: Path
+    run: Run, model_file: Path, tmp_path: Path
 ) -> None:
     contract = tmp_path / "rules.toml"
     contract.write_text('[[rules]]\nkind = "missing"\ninput = "gone"\naction = "flag"\n')
-    said = fail(run("publish", str(model_file), "--name", "flights", "--contract", str(contract)))
-    assert "rules.toml, line 3: missing: the model has no input 'gone'." in said
+    result = run("publish", str(model_file), "--name", "flights", "--contract", str(contract))
+    fail(result)
+    assert "rules.toml, line 3: missing: the model has no input 'gone'." in result.stderr
 
 
 def test_a_derived_contract_is_written_edited_and_published(

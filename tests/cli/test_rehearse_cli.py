@@ -134,7 +134,7 @@ def test_what_cannot_be_judged_is_counted_by_reason(
     keep(
         registry,
         told(version, engine, 1, 2, 3),
-        (digest, Payload(b"", None, None)),
+        (digest, Payload(b"s" * 32, None, None)),
         (empty, None),
         reduced,
         (forged, payload),
