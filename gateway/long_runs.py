@@ -151,7 +151,7 @@ def _run(waiting: _Waiting, waited_s: float) -> Run | Exception:
         return TooLate()
     if waited_s > 2 * waiting.longest_wait_s:
         return QueueTooLong(waiting.longest_wait_s)
-    return run_batch(case.served.runner, [case.request], case.tensors)[0]
+    return run_batch(case.served.runner, [case.runnable], case.runnable.tensors)[0]
 
 
 def _finish(waiting: _Waiting, outcome: Run | Exception) -> None:
