@@ -66,7 +66,7 @@ class Registry:
         """
         check_model_name(model)
         admission = admit(artifact, draft.sample)
-        check_rules(admission.signature, draft.contract)
+        check_rules(admission.signature, draft.contract, draft.reference)
         is_changed = admission.artifact is not artifact
         manifest = Manifest(
             artifact=self.artifacts.put(admission.artifact),

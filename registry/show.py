@@ -1,13 +1,17 @@
 """How a version looks in a terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
 
+from registry.audit.summary import RuleCount
 from registry.console import print_table, printable
 from registry.distribution import Categorical, Feature, Numeric, Reference
-from registry.manifest import Certificate, Lineage, Manifest, Rule, RuleKind
+from registry.manifest import Certificate, Lineage, Manifest
+from registry.rules.words import expected_in_words
+from registry.times import now
 from registry.versions import Version
 
 _MOST_NAMED = 5
@@ -46,7 +50,7 @@ def print_summary(version: Version, manifest: Manifest, aliases: Iterable[str] =
     print_table(
         ("values of", "rule", "action", "expected"),
         (
-            (_place(rule.input, rule.column), rule.kind, rule.action, _expected(rule))
+            (_place(rule.input, rule.column), rule.kind, rule.action, expected_in_words(rule))
             for rule in manifest.contract.rules
         ),
         "Contract",
@@ -61,6 +65,22 @@ def _certificate(certificate: Certificate) -> str:
     )
     repeats = ", not deterministic" if certificate.is_deterministic is False else ""
     return f"loads in {certificate.load_ms:.1f} ms, {runs} on {certificate.runtime}{repeats}"
+
+
+def print_rule_counts(counts: Sequence[RuleCount], warm_until: datetime | None) -> None:
+    """Print what the rules of a version have done so far, and until when they only observe."""
+    if warm_until is not None and warm_until > now():
+        click.echo(f"Its rules only observe until {printable(warm_until)} UTC.")
+    if counts:
+        print_table(
+            ("rule", "refused", "flagged", "repaired", "observed"),
+            (
+                (one.rule, one.refused or "", one.flagged or "", one.repaired or "",
+                 one.observed or "")
+                for one in counts
+            ),
+            "Requests that broke a rule so far",
+        )  # fmt: skip
 
 
 def print_origin(manifest: Manifest) -> None:
@@ -117,14 +137,6 @@ def _print_facts(facts: dict[str, Any]) -> None:
 
 def _place(name: str, column: int | None) -> str:
     return name if column is None else f"{name}[{column}]"
-
-
-def _expected(rule: Rule) -> str:
-    if rule.kind is RuleKind.RANGE:
-        low = "" if rule.low is None else f"{rule.low:g} ≤ "
-        high = "" if rule.high is None else f" ≤ {rule.high:g}"
-        return f"{low}value{high}"
-    return _named(rule.values) if rule.kind is RuleKind.CATEGORIES else "a value"
 
 
 def _distribution(feature: Feature) -> str:

@@ -35,7 +35,7 @@ def draft_from_file(
     columns = read_table(reference_file)
     reference = derive_reference(match_inputs(columns, signature))
     draft = Draft(
-        contract=derive_contract(reference),
+        contract=derive_contract(reference, signature),
         reference=reference,
         lineage=collect_lineage(columns=columns),
         description=description,

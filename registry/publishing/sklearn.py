@@ -73,7 +73,7 @@ def draft_from_sklearn(
         directory=directory,
     )
     draft = Draft(
-        contract=derive_contract(reference),
+        contract=derive_contract(reference, signature),
         reference=reference,
         lineage=lineage,
         description=description,

@@ -1,4 +1,7 @@
--- Format 4 adds windows of what workers counted, detectors and their findings.
+-- Format 4 lets a key hide from its holder what would have been accepted, and adds windows of what
+-- workers counted, detectors and their findings.
+ALTER TABLE key ADD COLUMN hides_expected INTEGER NOT NULL DEFAULT 0;
+
 -- What workers counted of the values they met, added up by minute, hour and day; `counts` is int64,
 -- little-endian, in the layout that the version's reference gives.
 CREATE TABLE window (

@@ -8,7 +8,8 @@ from registry.entry import read_heading
 
 _SCHEMA_2 = Path(__file__).with_name("schema_2.sql")
 _NEW_IN_4 = ("window", "taken", "block", "detector", "finding")
-_SAME = ("version", "alias_change", "key", "setting", "position")
+_SAME = ("version", "alias_change", "setting", "position")
+_KEY = "id, name, digest, roles, author, created, expires, revoked"
 
 
 def as_format_3(data_dir: Path) -> None:
@@ -16,6 +17,7 @@ def as_format_3(data_dir: Path) -> None:
     connection = apsw.Connection(str(data_dir / "store.sqlite3"))
     for table in _NEW_IN_4:
         connection.execute(f"DROP TABLE {table}")
+    connection.execute("ALTER TABLE key DROP COLUMN hides_expected")
     connection.execute("PRAGMA user_version = 3")
     connection.close()
 
@@ -38,6 +40,7 @@ def as_format_2(data_dir: Path) -> None:
             )  # fmt: skip
         for table in _SAME:
             connection.execute(f"INSERT INTO {table} SELECT * FROM current.{table}")
+        connection.execute(f"INSERT INTO key SELECT {_KEY} FROM current.key")
         connection.execute(
             "INSERT INTO payload SELECT idx, salt, input, output FROM current.payload"
         )
