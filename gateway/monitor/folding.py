@@ -7,12 +7,13 @@ difference. Used by one thread at a time.
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from math import inf, nextafter
 
 import numpy as np
 
 from gateway.monitor.gathering import Source, Tensors, sources
 from gateway.monitor.grid import Column, Counts, Grid, Numbers
-from gateway.monitor.layout import FeatureCells, Layout, Side
+from gateway.monitor.layout import MISSING, OUTSIDE, UNSEEN, FeatureCells, Layout, Side
 from gateway.monitor.texts import TextCounter
 from gateway.monitor.vectors import JointCounter
 from registry.datatypes import Datatype
@@ -152,22 +153,22 @@ def _values(tensor: Tensor, column: int | None) -> Tensor:
 
 def _column(feature: FeatureCells) -> Column:
     """Say where the numbers of a feature are counted."""
-    kind, missing = feature.distribution, feature.cell("missing")
+    kind, missing = feature.distribution, feature.cell(MISSING)
     if isinstance(kind, Numeric):
         return Column(
             kind.edges,
             tuple(feature.splits[0].bins),
             missing,
             limits=(kind.minimum, kind.maximum),
-            outside=feature.cell("outside"),
+            outside=feature.cell(OUTSIDE),
             moments=feature.moments,
         )
-    unseen = feature.cell("unseen")
+    unseen = feature.cell(UNSEEN)
     edges, cells = [], [unseen]
     if isinstance(kind, Discrete):
         for value, cell in zip(kind.values, feature.splits[0].bins, strict=True):
             # A bin that holds this value alone, and one for what lies up to the next.
-            edges += [float(np.nextafter(value, -np.inf)), float(value)]
+            edges += [nextafter(value, -inf), float(value)]
             cells += [cell, unseen]
     return Column(tuple(edges), tuple(cells), missing)
 

@@ -34,6 +34,10 @@ REACH = 16 * UNIT
 _LEAST_SCALE = 1e-290  # whose reciprocal is a number, times `UNIT` as well
 
 
+MISSING, UNSEEN, OUTSIDE = "missing", "unseen", "outside the range of training"
+NON_ASCII, UNSEEN_WORDS = "beyond ASCII", "unseen words"
+
+
 class Side(StrEnum):
     """Which values of a request a feature describes."""
 
@@ -212,7 +216,7 @@ class _Cells:
     def missing(self, missing: int, present: range) -> Count:
         """Take the cell after those of the values present."""
         cell = self.take(missing).start
-        return Count("missing", cell, range(present.start, cell + 1))
+        return Count(MISSING, cell, range(present.start, cell + 1))
 
 
 def _feature(cells: _Cells, side: Side, feature: Feature) -> FeatureCells:
@@ -248,7 +252,7 @@ _Parts = tuple[tuple[Split, ...], tuple[Count, ...]]
 def _numeric(cells: _Cells, feature: Feature, numeric: Numeric) -> _Parts:
     split = replace(cells.ordered(numeric.edges, numeric.bin_counts), spikes=numeric.spikes)
     missing = cells.missing(feature.missing, split.bins)
-    return (split,), (missing, cells.one("outside", 0, split.bins))
+    return (split,), (missing, cells.one(OUTSIDE, 0, split.bins))
 
 
 def _moments(cells: _Cells, feature: Feature, numeric: Numeric) -> Moments:
@@ -273,14 +277,14 @@ def _listed(cells: _Cells, feature: Feature, listed: Discrete | Categorical) -> 
         values=tuple(str(value) for value in listed.values),
         is_ordered=isinstance(listed, Discrete),
     )
-    return (split,), (cells.missing(feature.missing, present), Count("unseen", unseen, present))
+    return (split,), (cells.missing(feature.missing, present), Count(UNSEEN, unseen, present))
 
 
 def _high_cardinality(cells: _Cells, feature: Feature, texts: HighCardinality) -> _Parts:
     buckets = cells.take(*texts.buckets)
     missing = cells.missing(feature.missing, buckets)
     values = cells.take(*texts.counts)
-    unseen = cells.one("unseen", 0, buckets)
+    unseen = cells.one(UNSEEN, 0, buckets)
     return (
         (Split(buckets, buckets), Split(values, buckets, values=texts.values)),
         (missing, unseen),
@@ -290,9 +294,9 @@ def _high_cardinality(cells: _Cells, feature: Feature, texts: HighCardinality) -
 def _free_text(cells: _Cells, feature: Feature, texts: FreeText) -> _Parts:
     lengths = cells.ordered(texts.length_edges, texts.length_counts, "lengths")
     missing = cells.missing(feature.missing, lengths.bins)
-    non_ascii = cells.one("beyond ASCII", texts.non_ascii, lengths.bins)
+    non_ascii = cells.one(NON_ASCII, texts.non_ascii, lengths.bins)
     words = cells.take(*texts.buckets)
-    unseen = cells.one("unseen words", 0, words)
+    unseen = cells.one(UNSEEN_WORDS, 0, words)
     return (lengths, Split(words, words, noun="words")), (missing, non_ascii, unseen)
 
 
@@ -312,7 +316,7 @@ def _embedding(cells: _Cells, feature: Feature, vectors: Embedding) -> _Parts:
 def _never_present(cells: _Cells, feature: Feature) -> tuple[Count, ...]:
     unseen = cells.take(0)
     missing = cells.missing(feature.missing, unseen)
-    return missing, Count("unseen", unseen.start, missing.among)
+    return missing, Count(UNSEEN, unseen.start, missing.among)
 
 
 def _joint(cells: _Cells, joint: Joint) -> FeatureCells:

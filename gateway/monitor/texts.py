@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from gateway.monitor.grid import Counts
-from gateway.monitor.layout import FeatureCells
+from gateway.monitor.layout import MISSING, NON_ASCII, UNSEEN, UNSEEN_WORDS, FeatureCells
 from registry.distribution import Categorical, FreeText, HighCardinality
 from registry.text_digest import BloomFilter, bucket, digest, words
 
@@ -21,7 +21,7 @@ class TextCounter:
     """Counts the texts of one feature; bytes that are no UTF-8 are a text never seen."""
 
     def __init__(self, feature: FeatureCells) -> None:
-        self._missing = feature.cell("missing")
+        self._missing = feature.cell(MISSING)
         kind = feature.distribution
         self._counter: _Values | _Digests | _Words | _Unseen
         if isinstance(kind, Categorical):
@@ -44,7 +44,7 @@ class _Unseen:
     """Counts texts where training had none."""
 
     def __init__(self, feature: FeatureCells) -> None:
-        self._unseen = feature.cell("unseen")
+        self._unseen = feature.cell(UNSEEN)
 
     def count(self, found: _Found, counts: Counts) -> None:
         counts[self._unseen] += sum(found.values())
@@ -56,7 +56,7 @@ class _Values:
     def __init__(self, feature: FeatureCells, kind: Categorical) -> None:
         bins = feature.splits[0].bins
         self._cells = _by_text(kind.values, bins)
-        self._unseen = feature.cell("unseen")
+        self._unseen = feature.cell(UNSEEN)
         others = bins[len(kind.values) :]
         # An empty bucket counts nothing: what falls into it was never seen.
         self._buckets = [
@@ -83,7 +83,7 @@ class _Digests:
         buckets, values = feature.splits
         self._buckets = buckets.bins
         self._cells = _by_text(kind.values, values.bins)
-        self._unseen = feature.cell("unseen")
+        self._unseen = feature.cell(UNSEEN)
         self._known = BloomFilter.read(kind.bloom, kind.hashes)
 
     def count(self, found: _Found, counts: Counts) -> None:
@@ -104,8 +104,8 @@ class _Words:
         lengths, buckets = feature.splits
         self._edges, self._lengths = lengths.edges, lengths.bins
         self._buckets = buckets.bins
-        self._non_ascii = feature.cell("beyond ASCII")
-        self._unseen = feature.cell("unseen words")
+        self._non_ascii = feature.cell(NON_ASCII)
+        self._unseen = feature.cell(UNSEEN_WORDS)
         self._known = BloomFilter.read(kind.bloom, kind.hashes)
 
     def count(self, found: _Found, counts: Counts) -> None:

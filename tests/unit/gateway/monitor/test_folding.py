@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.monitor.folding import Folder
-from gateway.monitor.layout import Layout, Side, from_bytes, merge, to_bytes
+from gateway.monitor.layout import (
+    MISSING,
+    OUTSIDE,
+    UNSEEN,
+    Layout,
+    Side,
+    from_bytes,
+    merge,
+    to_bytes,
+)
 from registry.datatypes import Datatype
 from registry.distribution import Discrete, Feature, Reference
 from registry.manifest import Signature, TensorSpec
@@ -57,7 +66,7 @@ def test_the_training_rows_themselves_are_counted_as_the_reference(datatype: Dat
     for feature in layout.features:
         for cell in feature.splits[0].bins:
             assert counts[cell] == layout.reference[cell]
-        assert counts[feature.cell("missing")] == layout.reference[feature.cell("missing")]
+        assert counts[feature.cell(MISSING)] == layout.reference[feature.cell(MISSING)]
         if feature.moments is not None:
             mean, std = feature.moments.read(counts, 500)
             assert abs(mean - feature.moments.mean) <= feature.moments.scale / 1000
@@ -69,7 +78,7 @@ def test_a_missing_value_is_counted_and_never_binned() -> None:
     found = feature_counts(
         reference, fold(folder(reference, spec("x")), {"x": np.array([NAN, NAN, 1], np.float32)})
     )
-    assert found["missing"] == 2
+    assert found[MISSING] == 2
     assert sum(found["bins"]) == 1
 
 
@@ -77,14 +86,14 @@ def test_infinite_values_are_in_the_outer_bins_and_outside() -> None:
     reference = derive_reference({"x": np.arange(100, dtype=np.float32)})
     counts = fold(folder(reference, spec("x")), {"x": np.array([INF, INF, -INF], np.float32)})
     found = feature_counts(reference, counts)
-    assert (found["bins"][0], found["bins"][-1], found["outside"]) == (1, 2, 3)
+    assert (found["bins"][0], found["bins"][-1], found[OUTSIDE]) == (1, 2, 3)
 
 
 def test_a_whole_number_that_training_never_had_is_unseen() -> None:
     reference = discrete(values=(0, 1, 5), counts=(2, 3, 4))
     live = np.array([0, 1, 1, 5, 2, -1, 6, 0.5, INF, NAN], np.float32)
     found = feature_counts(reference, fold(folder(reference, spec("x")), {"x": live}))
-    assert found == {"bins": [1, 2, 1], "unseen": 5, "missing": 1}
+    assert found == {"bins": [1, 2, 1], UNSEEN: 5, MISSING: 1}
 
 
 def test_truths_are_counted_as_zero_and_one() -> None:
@@ -98,7 +107,7 @@ def test_an_input_that_was_always_missing_is_unseen_where_it_comes() -> None:
     reference = derive_reference({"x": np.full(10, NAN, np.float32)})
     counts = fold(folder(reference, spec("x")), {"x": np.array([NAN, 1, 2], np.float32)})
     feature = Layout.of(reference).features[0]
-    assert (counts[feature.cell("missing")], counts[feature.cell("unseen")]) == (1, 2)
+    assert (counts[feature.cell(MISSING)], counts[feature.cell(UNSEEN)]) == (1, 2)
 
 
 def discrete(values: tuple[int, ...], counts: tuple[int, ...]) -> Reference:
@@ -133,7 +142,7 @@ def test_columns_that_a_row_lacks_are_missing() -> None:
     one, none = np.ones((3, 1), np.float32), np.ones((2, 0), np.float32)
     more = np.ones((1, 4), np.float32)
     counts = fold(of, {"x": one}, {"x": none}, {"x": more})
-    assert [feature_counts(reference, counts, at)["missing"] for at in (0, 1)] == [2, 5]
+    assert [feature_counts(reference, counts, at)[MISSING] for at in (0, 1)] == [2, 5]
 
 
 def test_a_feature_that_the_signature_does_not_have_is_never_counted() -> None:
