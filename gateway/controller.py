@@ -1,4 +1,6 @@
-"""The one process that works for all workers: it integrates their journals, and signs the log."""
+"""The one process that works for all workers: it integrates their journals, signs the log, and
+watches what they count.
+"""
 
 import importlib
 import os
@@ -9,15 +11,19 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from gateway.drift.watch import Watch
 from gateway.logs import configure_logs, logger
 from gateway.processes import is_running
 from gateway.settings import Settings, read_settings
+from gateway.summaries import Summaries
+from registry.artifacts import Artifacts
 from registry.audit.keyfile import KeyFile
 from registry.audit.log import drop_segments, integrate
 from registry.audit.origins import open_log
 from registry.audit.publisher import Publisher
 from registry.errors import RegistryError
 from registry.records import SignedCheckpoint
+from registry.registry import Registry
 from registry.removal import Remover
 from registry.store import Store, open_store
 from registry.times import now
@@ -48,6 +54,8 @@ class Controller:
             store, keys, settings.checkpoint_path, on_published=self._tell_witnesses
         )
         self._remover = Remover(store)
+        registry = Registry(store, Artifacts(settings.artifacts_dir))
+        self._watch = Watch(registry, Summaries(settings.summaries_dir))
         self._publish_again = 0.0
         self._witnesses = _open_witnesses(settings, store, self._publisher)
         self._publish()  # what a kill may have left signed and unseen
@@ -77,6 +85,7 @@ class Controller:
             logger.critical("journal_damaged", segment=segment)
         self._forget_workers()
         self._remove()
+        self._watch_values(is_last=is_last)
         return max(0.0, self._poll_s - (time.monotonic() - started))
 
     def _between_batches(self) -> None:
@@ -109,6 +118,14 @@ class Controller:
             self._remover.run(_REMOVAL_S)
         except RegistryError as error:
             logger.error("removal_failed", error=type(error).__name__, detail=str(error))
+
+    def _watch_values(self, *, is_last: bool) -> None:
+        try:
+            self._watch.run(is_last=is_last)
+        except (RegistryError, OSError) as error:
+            logger.error("watch_failed", error=type(error).__name__, detail=str(error))
+        except Exception as error:  # noqa: BLE001 - records are integrated whatever is wrong here
+            logger.error("watch_failed", exc_info=error)
 
     def _tell_witnesses(self, signed: SignedCheckpoint) -> None:
         for witness in self._witnesses:

@@ -19,6 +19,7 @@ from registry.files import sync_folder
 from registry.times import now, to_us
 from registry.windows import LaneCounts, WorkerCounts
 
+_CELL = 8  # bytes of one count
 _COUNTS, _LOCK, _DRAFT = ".counts", ".lock", ".new"
 
 _encoder = msgspec.msgpack.Encoder()
@@ -111,6 +112,8 @@ class Summaries:
         counts: WorkerCounts | None = None
         with suppress(msgspec.DecodeError):  # torn by a power failure
             counts = _decoder.decode(path.read_bytes())
+        if counts is not None and any(len(lane.counts) % _CELL for lane in counts.lanes):
+            counts = None
         return Found(path.stem, counts, is_over)
 
 

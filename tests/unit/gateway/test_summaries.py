@@ -3,12 +3,14 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.summaries import Summaries, SummaryFile
-from registry.windows import LaneCounts
+from registry.windows import LaneCounts, WorkerCounts
 
 LANE = LaneCounts("m", 1, "champion", "sha256:b", b"\x01" + bytes(7))
+ODD = LaneCounts("m", 1, "champion", "sha256:b", bytes(7))
 MORE = LaneCounts("m", 1, "champion", "sha256:b", b"\x02" + bytes(7))
 
 WRITES_AND_WAITS = """
@@ -98,10 +100,14 @@ def test_the_lock_of_a_worker_that_died_before_it_wrote_goes_at_the_next_start(
     living.close()
 
 
-def test_a_torn_file_is_told_from_one_that_can_be_read(
-    tmp_path: Path, summaries: Summaries
+@pytest.mark.parametrize(
+    "content",
+    [b"", bytes(100), msgspec.msgpack.encode(WorkerCounts("torn", 1, (ODD,)))],
+)
+def test_a_file_that_cannot_be_read_is_told_from_one_that_can(
+    tmp_path: Path, summaries: Summaries, content: bytes
 ) -> None:
-    (tmp_path / "torn.counts").write_bytes(bytes(100))
+    (tmp_path / "torn.counts").write_bytes(content)
 
     [found] = summaries.read()
 
