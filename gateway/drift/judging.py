@@ -18,7 +18,7 @@ from gateway.monitor import detector as monitor
 from gateway.monitor.detector import Detector, Look, State, read_state, write_state
 from gateway.monitor.layout import Layout, from_bytes
 from registry.drift_policy import DriftPolicy, drift_policy
-from registry.findings import Finding, FindingState
+from registry.findings import Finding, FindingState, feature_name
 from registry.manifest import Manifest, RuleKind
 from registry.records import Kind
 from registry.registry import Clock, Registry
@@ -193,6 +193,10 @@ def _make_eye(manifest: Manifest, policy: DriftPolicy) -> _Eye:
         layout,
         average_run_length=policy.run_length,
         tolerance=policy.tolerance,
+        tolerances={
+            place: policy.tolerance_of(feature_name(feature.input, feature.column))
+            for place, feature in enumerate(layout.features)
+        },
         missing_rates={
             (rule.input, rule.column): rule.high
             for rule in manifest.contract.rules

@@ -13,7 +13,7 @@ from gateway.drift.judging import Judge
 from gateway.monitor.layout import Layout
 from registry import drift
 from registry.distribution import Feature, Numeric, Reference
-from registry.drift_policy import DriftPolicy
+from registry.drift_policy import DriftPolicy, FeatureDrift
 from registry.entry import Entry, decode_record, encode_record, new_record_id
 from registry.errors import StoreUnavailable
 from registry.findings import FindingState
@@ -239,6 +239,22 @@ def test_another_tolerance_begins_anew_and_ends_what_is_open(
 
     assert [one.action for one in told(registry)] == ["found", "ended"]
     assert "in another way" in (told(registry)[1].reason or "")
+
+
+def test_a_tolerance_of_its_own_is_that_of_the_feature_alone(
+    registry: Registry, judge: Judge, traffic: Traffic
+) -> None:
+    own = {"x[1]": FeatureDrift(tolerance=0.4)}
+    policy = DriftPolicy(look_s=10, least_rows=100, false_alarm_days=1, features=own)
+    drift.set_drift_policy(registry, "m", policy, AUTHOR)
+    watch(judge, traffic, 20, missing=0.3)
+    assert told(registry) == []
+
+    other = {"x[0]": FeatureDrift(tolerance=0.4)}
+    policy = DriftPolicy(look_s=10, least_rows=100, false_alarm_days=1, features=other)
+    drift.set_drift_policy(registry, "m", policy, AUTHOR)
+    watch(judge, traffic, 20, missing=0.3)
+    assert {one.subject for one in told(registry)} == {"x[1]"}
 
 
 def test_a_declared_rate_of_missing_values_is_no_finding(
