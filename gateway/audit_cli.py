@@ -1,12 +1,10 @@
 """`gateway audit`: the group whose commands stand in `gateway.audit_commands`."""
 
-import importlib
-
 import click
 
-# Each command, and where it is: imported only when it is run or described, so that `gateway --help`
-# waits for none of them.
-_COMMANDS = {
+from gateway.lazy_commands import LazyCommands
+
+_PLACES = {
     "dossier": "gateway.audit_commands.dossier:write_dossier",
     "erase": "gateway.audit_commands.erase:erase_subject",
     "export": "gateway.audit_commands.export:export_records",
@@ -22,20 +20,6 @@ _COMMANDS = {
 }
 
 
-class AuditCommands(click.Group):
-    """The commands of the audit trail, imported one at a time."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        module, _, attribute = _COMMANDS[name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-
-@click.group("audit", cls=AuditCommands)
+@click.group("audit", cls=LazyCommands, places=_PLACES)
 def audit() -> None:
     """Ask the audit trail; no server needs to run."""

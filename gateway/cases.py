@@ -4,17 +4,18 @@ Whatever becomes of a case, refused, failed or answered, its record says so.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
-from msgspec.json import encode as encode_json
+from msgspec.structs import replace
 
 from gateway.batching import Run
-from gateway.contract import Findings
+from gateway.contract import Violations
+from gateway.contract.labels import labels_for_record, parameters_for_answer
 from gateway.errors import Forbidden, GatewayError, InputNotAccepted, NotServed, TooLate, Unforeseen
 from gateway.logs import logger
 from gateway.protocol.messages import Encoded, InferRequest, Parameter
-from gateway.protocol.refusal import Refusal, Violation, label
+from gateway.protocol.refusal import Refusal, withhold_for, without_expected
 from gateway.protocol.response import encode_response
 from gateway.roster import ServedVersion
 from gateway.trace_context import TraceContext
@@ -28,7 +29,6 @@ from registry.workers import Key
 
 # The rank of a request without a priority: all that have one go before it.
 LEAST_URGENT = 1 << 32
-_MOST_LABEL_BYTES = 12 << 10  # of each of the three lists in a record, whose leaf is limited
 # Faults that the caller can mend; every other one is the gateway's or the model's.
 _CALLERS_FAULTS = (Forbidden, NotServed, InputNotAccepted, TooLate)
 
@@ -89,7 +89,9 @@ class Case:
     served: ServedVersion | None = None
     lane: Lane | None = None
     request: InferRequest | None = None
-    findings = Findings.NONE
+    repaired: InferRequest | None = None
+    violations = Violations.NONE
+    would_refuse = False  # the contract's rules, if they all acted as they declare
     run: Run | None = None
     outputs: Mapping[str, Tensor] = {}
     encoded = Encoded(b"")
@@ -106,10 +108,10 @@ class Case:
         self.record_id = new_record_id(self.time_ns)
 
     @property
-    def tensors(self) -> Mapping[str, Tensor]:
-        """The inputs of a request that could be read."""
+    def runnable(self) -> InferRequest:
+        """A request that could be read, as the model gets it: repaired where a rule says so."""
         assert self.request is not None
-        return self.request.tensors
+        return self.repaired or self.request
 
     @property
     def urgency(self) -> int:
@@ -129,7 +131,23 @@ class Case:
         return timeout_us is not None and self.elapsed_ns > timeout_us * 1000
 
     def refuse(self, refusal: Refusal, outcome: Outcome = Outcome.REFUSED) -> None:
-        self.refusal, self.outcome = refusal, outcome
+        self.refusal = without_expected(refusal) if self.key.hides_expected else refusal
+        self.outcome = outcome
+
+    def judge(self, found: Violations) -> Violations:
+        """Take what the request or its answer breaks, and return it as the rules act now."""
+        assert self.served is not None
+        acted = self.served.enforcement.apply(found, self.time_ns)
+        self.would_refuse |= bool(found.rejected)
+        self.violations = self.violations.and_also(acted)
+        return acted
+
+    def repair(self) -> None:
+        """Let the model run on what the rules that repair make of the request."""
+        assert self.served is not None
+        assert self.request is not None
+        tensors = self.served.checker.repair(self.request.tensors)
+        self.repaired = replace(self.request, tensors=tensors)
 
     def fail(self, error: Exception) -> None:
         """End the case with a fault; one that nobody foresaw is logged and tells nothing."""
@@ -215,10 +233,16 @@ class Case:
         assert request is not None
         assert self.lane is not None
         values = dict(zip(served.runner.outputs, run.values, strict=True))
+        if served.outputs is not None and not served.outputs.is_clean(values):
+            broken = self.judge(served.outputs.check(values))
+            if broken.rejected:
+                self.run = run
+                self.refuse(withhold_for(broken.rejected, broken.rejected_total), Outcome.FAILED)
+                return
         outputs = {output.name: values[output.name] for output in request.outputs}
         parameters: dict[str, Parameter] = {"record_id": self.record_id, "lane": self.lane}
-        if self.findings.flagged:
-            parameters["flags"] = ", ".join(map(label, self.findings.flagged))
+        if self.violations is not Violations.NONE:
+            parameters |= parameters_for_answer(self.violations)
         self.encoded = encode_response(
             model=served.model,
             version=str(served.number),
@@ -232,7 +256,9 @@ class Case:
     def _leaf(self, kept: Commitments) -> bytes:
         served, request, run = self.served, self.request, self.run
         is_plain = (
-            kept.output is not None and self.findings is Findings.NONE and self.call.trace is None
+            kept.output is not None
+            and self.violations is Violations.NONE
+            and self.call.trace is None
         )
         if not is_plain or served is None or request is None or run is None or self.lane is None:
             return encode_record(self._record(kept))
@@ -257,7 +283,7 @@ class Case:
         return self.elapsed_ns // 1000
 
     def _record(self, kept: Commitments) -> AuditRecord:
-        served, request, findings, run = self.served, self.request, self.findings, self.run
+        served, request, run, found = self.served, self.request, self.run, self.violations
         assert self.outcome is not None
         return AuditRecord(
             id=self.record_id,
@@ -285,19 +311,8 @@ class Case:
             reduced=kept.reduced,
             payload=kept.payload,
             subject=clip(self.call.model) if served is None else None,
-            violations=() if self.refusal is None else _labels(self.refusal.violations),
-            flags=_labels(findings.flagged),
-            observed=_labels(findings.observed),
+            violations=() if self.refusal is None else labels_for_record(self.refusal.violations),
+            flags=labels_for_record(found.flagged),
+            observed=labels_for_record(found.observed),
+            repaired=labels_for_record(found.repaired),
         )
-
-
-def _labels(violations: Iterable[Violation]) -> tuple[str, ...]:
-    """Name what was broken, the first as far as there is room: names of inputs may be long."""
-    labels: list[str] = []
-    room = _MOST_LABEL_BYTES
-    for one in map(label, violations):
-        room -= len(encode_json(one)) + 1
-        if room < 0:
-            break
-        labels.append(one)
-    return tuple(labels)

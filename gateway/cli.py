@@ -9,6 +9,7 @@ import click
 
 import gateway
 from gateway.audit_cli import audit
+from gateway.contract_cli import contract
 from gateway.logs import configure_logs
 from gateway.security import Role, make_key
 from gateway.serve import serve
@@ -182,12 +183,25 @@ def keys() -> None:
     type=click.IntRange(1, _MOST_DAYS),
     help="Days until it expires; never, if not given.",
 )
-def create_key(data_dir: Path, roles: tuple[str, ...], name: str, days: int | None) -> None:
+@click.option(
+    "--hide-expected",
+    "hides_expected",
+    is_flag=True,
+    help="Do not tell its holder, in a refusal, what would have been accepted.",
+)
+def create_key(
+    data_dir: Path, roles: tuple[str, ...], name: str, days: int | None, *, hides_expected: bool
+) -> None:
     """Make a key and print its token, this once."""
     registry, created = open_registry(data_dir, create=True), now()
     expires = None if days is None else created + timedelta(days=days)
     key, token = make_key(
-        name=name, roles=roles, author=local_author().principal, created=created, expires=expires
+        name=name,
+        roles=roles,
+        author=local_author().principal,
+        created=created,
+        expires=expires,
+        hides_expected=hides_expected,
     )
     registry.add_key(key, local_author())
     click.echo(f"{key.id} has the roles: {', '.join(key.roles)}", err=True)
@@ -217,6 +231,7 @@ def revoke_key(data_dir: Path, key_id: str) -> None:
 
 
 main.add_command(audit)
+main.add_command(contract)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ A version that cannot be loaded never takes anything away: what answered before 
 
 import asyncio
 import os
+from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.contract import compile_contract
+from gateway.contract import Enforcement, compile_contract, compile_outputs
 from gateway.errors import GatewayError
 from gateway.keeping import resolve_policy
 from gateway.leaves import AnswerLeaves
@@ -21,7 +24,7 @@ from gateway.security import Keyring
 from gateway.tracing import trace_models
 from registry import privacy, service
 from registry.errors import RegistryError, StoreUnavailable
-from registry.lifecycle import champions
+from registry.lifecycle import champions, first_named, warm_up_ends
 from registry.payload_policy import PayloadPolicy
 from registry.registry import Registry
 from registry.versions import CHAMPION, Version
@@ -29,6 +32,14 @@ from registry.workers import SettingName, WorkerStatus
 
 EMPTY_ROSTER = Roster(generation=-1, models={}, keyring=Keyring(()), failures={})
 _RETRY_S = 5.0
+
+
+class _Wanted(Struct, frozen=True):
+    """What is to be loaded of a model, and since when each of its versions has had a name."""
+
+    versions: list[Version]
+    champion: int | None
+    first_named: Mapping[int, datetime]
 
 
 class Loader:
@@ -104,26 +115,26 @@ class Loader:
             logging = service.values(view, SettingName.LOGGING).get(None, "{}")
             traces = service.values(view, SettingName.TRACE)
             policies = privacy.effective_policies(view)
+            in_service = [model for model in view.models() if model not in out_of_service]
+            changes = {model: view.alias_changes(model) for model in in_service}
             wanted = {
-                model: wanted_versions(
-                    view.versions(model),
-                    view.aliases(model),
-                    champions([c for c in view.alias_changes(model) if c.alias == CHAMPION]),
+                model: _Wanted(
+                    *wanted_versions(
+                        view.versions(model),
+                        view.aliases(model),
+                        champions([c for c in changes[model] if c.alias == CHAMPION]),
+                    ),
+                    first_named(changes[model]),
                 )
-                for model in view.models()
-                if model not in out_of_service
+                for model in in_service
             }
         failures: dict[str, str] = {}
         models = {
             model: self._build_model(
-                present.models.get(model),
-                versions,
-                champion,
-                policies.get(model, PayloadPolicy()),
-                failures,
+                present.models.get(model), one, policies.get(model, PayloadPolicy()), failures
             )
-            for model, (versions, champion) in wanted.items()
-            if versions
+            for model, one in wanted.items()
+            if one.versions
         }
         return Roster(
             generation=generation,
@@ -138,16 +149,17 @@ class Loader:
     def _build_model(
         self,
         present: ServedModel | None,
-        wanted: list[Version],
-        champion: int | None,
+        wanted: _Wanted,
         policy: PayloadPolicy,
         failures: dict[str, str],
     ) -> ServedModel:
         versions: dict[int, ServedVersion] = {}
-        for version in wanted:
+        for version in wanted.versions:
             loaded = present.versions.get(version.number) if present else None
             try:
-                served = loaded or self._load_version(version)
+                served = loaded or self._load_version(
+                    version, wanted.first_named.get(version.number)
+                )
                 versions[version.number] = self._keep_by(policy, served)
             except (RegistryError, GatewayError) as error:
                 failures[f"{version.model}/{version.number}"] = str(error)
@@ -158,6 +170,7 @@ class Loader:
                     error=error.slug,
                     detail=str(error),
                 )
+        champion = wanted.champion
         first = versions.get(champion) if champion is not None else None
         if first is None and champion is not None and present is not None:
             first = present.champion
@@ -171,7 +184,7 @@ class Loader:
         reduced = () if keeping is None else keeping.reduced
         return replace(served, keeping=keeping, leaves=_leaves(served, reduced))
 
-    def _load_version(self, version: Version) -> ServedVersion:
+    def _load_version(self, version: Version, named: datetime | None) -> ServedVersion:
         manifest = self._registry.manifest(version)
         runner = Runner(
             model=version.model,
@@ -188,7 +201,13 @@ class Loader:
             manifest=version.manifest,
             signature=manifest.signature,
             reader=RequestReader(manifest.signature),
-            checker=compile_contract(manifest.signature, manifest.contract),
+            checker=compile_contract(manifest.signature, manifest.contract, manifest.reference),
+            outputs=(
+                compile_outputs(manifest.signature, manifest.contract)
+                if manifest.contract.outputs
+                else None
+            ),
+            enforcement=Enforcement(manifest.contract, warm_up_ends(manifest.contract, named)),
             leaves=AnswerLeaves(
                 model=version.model,
                 version=version.number,

@@ -82,14 +82,16 @@ class LongRuns:
         return max(self._longest_wait_s, predicted_us / 1e6)
 
     def start(self, case: Case, done: Done) -> None:
-        """Run a case when its turn comes; `done` is called on the loop once it has its outcome."""
+        """Run a case when its turn comes; `done` is called on the loop once it has its outcome.
+
+        One that would wait too long has its outcome when this returns, and `done` is not called.
+        """
         assert case.served is not None
         assert case.request is not None
         predicted_us = case.served.runner.predicted_us(case.request.rows)
         longest_wait_s = self.longest_wait_s(predicted_us)
         if self.wait_s > longest_wait_s:
             case.fail(QueueTooLong(longest_wait_s))
-            done(case)
             return
         waiting = _Waiting(
             case.urgency,
@@ -149,7 +151,7 @@ def _run(waiting: _Waiting, waited_s: float) -> Run | Exception:
         return TooLate()
     if waited_s > 2 * waiting.longest_wait_s:
         return QueueTooLong(waiting.longest_wait_s)
-    return run_batch(case.served.runner, [case.request], case.tensors)[0]
+    return run_batch(case.served.runner, [case.runnable], case.runnable.tensors)[0]
 
 
 def _finish(waiting: _Waiting, outcome: Run | Exception) -> None:

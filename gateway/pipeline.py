@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from gateway.batching import join, run_batch, split_turn
 from gateway.cases import Answer, Call, Case, Denial, Reply
+from gateway.contract import RefusalCap, Violations
 from gateway.errors import GatewayError, Overloaded, QueueTooLong, Unauthenticated, Unforeseen
 from gateway.journal import Journal
 from gateway.logs import logger
 from gateway.long_runs import LongRuns
-from gateway.metrics import Metrics, Series
+from gateway.metrics import Metrics, Series, Suspension
 from gateway.protocol.compression import decompress
 from gateway.protocol.refusal import Refusal, refuse_for
 from gateway.roster import Roster, ServedVersion
@@ -62,6 +63,7 @@ class Pipeline:
         metrics.gauge("in_flight", lambda: self._in_flight)
         metrics.gauge("in_flight_limit", lambda: in_flight_limit)
         metrics.gauge("queue_wait_s", lambda: long_runs.wait_s)
+        metrics.read_suspensions(lambda: list(_suspensions(roster())))
 
     async def infer(self, call: Call) -> Answer | Denial:
         """Answer a call, or say why not; its record is on disk when this returns.
@@ -170,7 +172,7 @@ class Pipeline:
         joined = join(requests)
         if not served.checker.is_clean(joined):
             cases = [case for case in cases if _meets_contract(case, served)]
-            requests = [case.request for case in cases if case.request is not None]
+            requests = [case.runnable for case in cases]
             if not cases:
                 return
             joined = join(requests)
@@ -182,11 +184,30 @@ class Pipeline:
 
     def _record(self, case: Case) -> None:
         """Hand over the record of a case that has its outcome; the reply waits for the disk."""
+        served = case.served
+        if served is not None and served.enforcement.cap is not None:
+            self._count_refusal(case, served, served.enforcement.cap)
         try:
             self._journal.append(case.entry(self._payload_limit), partial(self._deliver, case))
         except Exception as fault:  # noqa: BLE001 - without a record there is no answer
             logger.error("unforeseen_error", record_id=case.record_id, exc_info=fault)
             self._deliver(case, Unforeseen())
+
+    def _count_refusal(self, case: Case, served: ServedVersion, cap: RefusalCap) -> None:
+        """Count a request that the contract judged, and tell where that changes what rules do."""
+        if case.request is None or not cap.count(
+            case.started_ns / 1e9, is_refused=case.would_refuse
+        ):
+            return
+        if cap.is_suspended:
+            self._series(case).suspended()
+        logger.critical(
+            "contract_suspended" if cap.is_suspended else "contract_resumed",
+            model=served.model,
+            version=served.number,
+            requests=cap.requests,
+            refused=cap.refused,
+        )
 
     def _deliver(self, case: Case, error: GatewayError | RegistryError | None) -> None:
         self._in_flight -= 1
@@ -203,6 +224,8 @@ class Pipeline:
     def _tell(self, case: Case, series: Series) -> None:
         """Count a case whose caller has its reply, and tell of it whoever is to know."""
         run, request = case.run, case.request
+        if case.violations is not Violations.NONE:
+            series.broke(case.violations.effects())
         if case.refusal is not None:
             series.fail(case.refusal.code, case.elapsed_ns)
         elif run is not None and request is not None:
@@ -253,13 +276,32 @@ def _shed(cases: Iterable[Case], longest_turn_s: float) -> None:
         case.fail(QueueTooLong(longest_turn_s))
 
 
+def _suspensions(roster: Roster) -> Iterator[Suspension]:
+    """Tell of the versions whose rules do not reject now, since they would refuse too much."""
+    for model in roster.models.values():
+        for served in model.versions.values():
+            cap = served.enforcement.cap
+            if cap is not None and cap.is_suspended:
+                yield Suspension(
+                    model=served.model,
+                    version=served.number,
+                    requests=cap.requests,
+                    refused=cap.refused,
+                )
+
+
 def _rows(cases: Iterable[Case]) -> Sequence[int]:
     return [case.request.rows for case in cases if case.request is not None]
 
 
 def _meets_contract(case: Case, served: ServedVersion) -> bool:
-    """Keep what a case breaks, and whether it may still be answered."""
-    case.findings = served.checker.check(case.tensors)
-    if case.findings.rejected:
-        case.refuse(refuse_for(case.findings.rejected, case.findings.rejected_total))
+    """Keep what a case breaks, repair what is to be, and say whether it may still be answered."""
+    found = served.checker.check(case.runnable.tensors)
+    if found is Violations.NONE:
+        return True
+    broken = case.judge(found)
+    if broken.rejected:
+        case.refuse(refuse_for(broken.rejected, broken.rejected_total))
+    elif broken.repaired:
+        case.repair()
     return case.outcome is None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from gateway.contract import Checker
+from gateway.contract import Checker, Enforcement
 from gateway.errors import ModelUnloaded, NotServed
 from gateway.keeping import Keeping
 from gateway.leaves import AnswerLeaves
@@ -23,7 +23,8 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 class ServedVersion(Struct, frozen=True, kw_only=True):
     """One loaded and warmed version with all that a request to it needs.
 
-    `keeping` is None where its payloads are kept as they are.
+    `outputs` is None where the contract has no rules on them, `keeping` where payloads are kept as
+    they are.
     """
 
     model: str
@@ -33,6 +34,8 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     signature: Signature
     reader: RequestReader
     checker: Checker
+    outputs: Checker | None
+    enforcement: Enforcement
     leaves: AnswerLeaves
     runner: Runner
     keeping: Keeping | None = None

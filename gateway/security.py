@@ -80,6 +80,7 @@ def make_key(
     author: str,
     created: datetime,
     expires: datetime | None = None,
+    hides_expected: bool = False,
 ) -> tuple[Key, str]:
     """Make a key and its token; the token exists nowhere else and cannot be found again.
 
@@ -102,6 +103,7 @@ def make_key(
         created=created,
         expires=expires,
         revoked=None,
+        hides_expected=hides_expected,
     )
     return key, token
 

@@ -52,7 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     payload_limit: int = 32 << 20
     payload_key: Path | None = None
     in_flight_limit: int = 256
-    queue_limit_s: float = 0.01
+    queue_limit_s: float = 0.02
     run_deadline_s: float = 10.0
     header_deadline_s: float = 10.0
     body_deadline_s: float = 30.0

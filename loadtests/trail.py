@@ -146,9 +146,10 @@ def ask_all(store: Store, folder: Path, journal: Path) -> Iterator[Asked]:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     for name, filters in questions():
-        is_pair = "+" in name
-        yield measure(name, trail, filters, _PAIR_CURSORS if is_pair else _WARM, lambda: None)
-        if not is_pair:
+        cursors = _PAIR_CURSORS if "+" in name else _WARM
+        yield measure(name, trail, filters, cursors, lambda: None)
+    for name, filters in questions():
+        if "+" not in name:
             yield measure(f"{name}, cold", trail, filters, _COLD, forget)
     for size in _TAILS:
         entries = history.entries(random.Random(size), size, with_payload=True)

@@ -1,23 +1,25 @@
 """`registry`: publish, show and move versions in a data directory; no server needs to run."""
 
-import importlib
 from datetime import datetime
 from pathlib import Path
 
 import click
-import msgspec
+from msgspec.structs import replace
 
+from registry.audit.summary import count_rules
 from registry.console import Commands, data_dir_option, local_author, open_registry, print_table
-from registry.errors import Rejected, clip
+from registry.contract_cli import FILE, contract
+from registry.contract_file import ContractFile, read_contract
+from registry.draft_files import read_draft, read_sample
+from registry.errors import ContractRejected
 from registry.integrity import inspect_versions
-from registry.manifest import Contract, Draft, SampleTensor
+from registry.lifecycle import first_named, warm_up_ends
+from registry.manifest import Draft
 from registry.names import check_model_name, check_reason
 from registry.registry import Registry
-from registry.show import print_origin, print_summary
-from registry.times import as_utc
-from registry.versions import CHAMPION, AliasChange
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+from registry.show import print_origin, print_rule_counts, print_summary
+from registry.times import as_utc, now
+from registry.versions import CHAMPION, AliasChange, Version
 
 reason_option = click.option("--reason", required=True, help="Why; it is recorded.")
 
@@ -35,15 +37,32 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("model_file", metavar="MODEL.onnx", type=_FILE)
+@click.argument("model_file", metavar="MODEL.onnx", type=FILE)
 @data_dir_option
 @click.option("--name", required=True, help="Name of the model.")
 @click.option(
-    "--reference", type=_FILE, help="Training data (.csv, .parquet, .npz): reference and contract."
+    "--reference", type=FILE, help="Training data (.csv, .parquet, .npz): reference and contract."
 )
-@click.option("--contract", type=_FILE, help="Rules as JSON, in place of those of the reference.")
 @click.option(
-    "--sample", type=_FILE, help="An inference request as JSON, on which the model must run."
+    "--holdout",
+    type=FILE,
+    help="Rows like those, not trained on: what the model answers on them joins the reference.",
+)
+@click.option(
+    "--contract",
+    "contract_path",
+    type=FILE,
+    help="Rules (.toml, .json), in place of those of the reference.",
+)
+@click.option(
+    "--warm-up",
+    "warm_up_s",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How long its rules only observe once it is live; an hour for rules of a reference.",
+)
+@click.option(
+    "--sample", type=FILE, help="An inference request as JSON, on which the model must run."
 )
 @click.option("--description", default="", help="What this version is.")
 @click.option("--promote", is_flag=True, help="Make it the champion at once.")
@@ -53,7 +72,9 @@ def publish(  # noqa: PLR0917 - click passes them by name
     data_dir: Path,
     name: str,
     reference: Path | None,
-    contract: Path | None,
+    holdout: Path | None,
+    contract_path: Path | None,
+    warm_up_s: float | None,
     sample: Path | None,
     description: str,
     promote: bool,
@@ -62,17 +83,22 @@ def publish(  # noqa: PLR0917 - click passes them by name
     """Publish an ONNX file as the next version of a model."""
     if promote != (reason is not None):
         raise click.ClickException("Give --promote and --reason together, or neither.")
+    if holdout is not None and reference is None:
+        raise click.ClickException("Give --holdout together with --reference.")
     # Asked first, so that no version is left behind that was to be promoted.
     check_model_name(name)
     if reason is not None:
         check_reason(reason)
-    artifact, draft = _read_draft(model_file, reference, description)
-    if contract is not None:
-        draft = msgspec.structs.replace(draft, contract=_read_contract(contract))
+    artifact, draft = read_draft(model_file, reference, description, holdout=holdout)
+    file = None if contract_path is None else read_contract(contract_path)
+    if file is not None:
+        draft = replace(draft, contract=file.contract)
+    if warm_up_s is not None:
+        draft = replace(draft, contract=replace(draft.contract, warm_up_s=warm_up_s))
     if sample is not None:
-        draft = msgspec.structs.replace(draft, sample=_read_sample(sample))
+        draft = replace(draft, sample=read_sample(sample))
     registry = open_registry(data_dir, create=True)
-    version = registry.publish(name, artifact, draft, local_author())
+    version = _publish(registry, name, artifact, draft, file)
     if reason is not None:
         registry.promote(name, version.number, reason, local_author())
     print_summary(version, registry.manifest(version), _aliases(registry, name, version.number))
@@ -112,7 +138,11 @@ def show(name: str, version: int, data_dir: Path) -> None:
     registry = open_registry(data_dir)
     found = registry.version(name, version)
     manifest = registry.manifest(found)
+    named = first_named(registry.store.alias_changes(name)).get(version)
     print_summary(found, manifest, _aliases(registry, name, version))
+    print_rule_counts(
+        count_rules(registry.store, found, now()), warm_up_ends(manifest.contract, named)
+    )
     print_origin(manifest)
 
 
@@ -211,6 +241,9 @@ def check(data_dir: Path) -> None:
     click.echo(f"All {found.versions} versions are whole.")
 
 
+main.add_command(contract)
+
+
 def _say(change: AliasChange) -> None:
     what = "nothing" if change.version is None else f"version {change.version}"
     alias = "champion" if change.alias == CHAMPION else f"alias {change.alias}"
@@ -221,41 +254,20 @@ def _aliases(registry: Registry, model: str, number: int) -> list[str]:
     return [alias for alias, named in registry.store.aliases(model).items() if named == number]
 
 
-def _read_draft(model_file: Path, reference: Path | None, description: str) -> tuple[bytes, Draft]:
-    if reference is None:
-        try:
-            return model_file.read_bytes(), Draft(description=description)
-        except OSError as error:
-            raise Rejected("artifact", f"{model_file.name!r} cannot be read.") from error
+def _publish(
+    registry: Registry,
+    name: str,
+    artifact: bytes,
+    draft: Draft,
+    file: ContractFile | None,
+) -> Version:
+    """Publish, and say of a fault in the contract where in its file it is."""
     try:
-        # It needs pyarrow, which nothing else here does.
-        publishing = importlib.import_module("registry.publishing.onnx")
-    except ImportError as error:
-        raise click.ClickException(
-            "Reading a reference needs more packages: pip install 'governed-gateway[publish]'."
-        ) from error
-    drafted: tuple[bytes, Draft] = publishing.draft_from_file(model_file, reference, description)
-    return drafted
-
-
-def _read_contract(path: Path) -> Contract:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Contract)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = f"{path.name!r} is no contract: {clip(str(error), 200)}"
-        raise Rejected("contract", message) from error
-
-
-class _Request(msgspec.Struct):
-    inputs: tuple[SampleTensor, ...]
-
-
-def _read_sample(path: Path) -> tuple[SampleTensor, ...]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Request).inputs
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = f"{path.name!r} is no inference request: {clip(str(error), 200)}"
-        raise Rejected("sample", message) from error
+        return registry.publish(name, artifact, draft, local_author())
+    except ContractRejected as fault:
+        if file is None:
+            raise
+        raise file.locate(fault) from fault
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ class Heading(Struct, frozen=True, gc=False):
     violations: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     observed: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
 
 
 class _Randomness:

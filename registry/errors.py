@@ -189,6 +189,21 @@ class Rejected(RegistryError):
         super().__init__(message)
 
 
+class ContractRejected(Rejected):
+    """A rule of a contract that cannot hold: where it stands, and the member to blame, if any.
+
+    `section` is `rules` or `outputs` and `number` counts from 1 there; both say nothing of a member
+    of the contract itself.
+    """
+
+    def __init__(self, section: str, number: int, fault: str, member: str | None = None) -> None:
+        self.section, self.number, self.fault, self.member = section, number, fault, member
+        place = {"rules": f"Rule {number} of the contract, ", "": "The contract: "}.get(
+            section, f"Rule {number} on the outputs in the contract, "
+        )
+        super().__init__("contract", f"{place}{fault}.")
+
+
 class InvalidRequest(RegistryError):
     """A value given to a verb cannot be accepted, whatever is stored; `field` names it."""
 

@@ -4,6 +4,7 @@ Every state and every transition stands here and nowhere else.
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from registry.errors import (
@@ -13,6 +14,7 @@ from registry.errors import (
     VersionInUse,
     VersionRetired,
 )
+from registry.manifest import Contract
 from registry.versions import AliasCause, AliasChange, Version, VersionState
 
 
@@ -80,6 +82,23 @@ def rollback_target(
     if not earlier or (wanted is not None and wanted not in earlier):
         raise NothingToRollBackTo(model, wanted)
     return earlier[-1] if wanted is None else wanted
+
+
+def first_named(history: Sequence[AliasChange]) -> dict[int, datetime]:
+    """Say when an alias, any of them, named each version first."""
+    found: dict[int, datetime] = {}
+    for change in history:
+        if change.version is not None:
+            found.setdefault(change.version, change.at)
+    return found
+
+
+def warm_up_ends(contract: Contract, named: datetime | None) -> datetime | None:
+    """Say when the rules of a version begin to act; None while no alias has named it.
+
+    The history of its aliases decides it, so all workers agree, whenever they start.
+    """
+    return None if named is None else named + timedelta(seconds=contract.warm_up_s)
 
 
 def _last_index(stack: list[int], number: int) -> int:

@@ -44,25 +44,52 @@ class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 
 
 class Action(StrEnum):
-    """What a rule of the contract does to a request that breaks it."""
+    """What a rule of the contract does about a request that breaks it."""
 
     REJECT = "reject"  # refuse the request
     FLAG = "flag"  # answer, and say so in the answer and in the record
     OBSERVE = "observe"  # answer, and say so in the record alone
+    CLIP = "clip"  # answer from the nearest value of the range, and say so in both
+    IMPUTE = "impute"  # answer from the rule's `value`, and say so in both
+
+
+REPAIRS = frozenset({Action.CLIP, Action.IMPUTE})
 
 
 class RuleKind(StrEnum):
     RANGE = "range"
     CATEGORIES = "categories"
     MISSING = "missing"
+    INTEGER = "integer"
+    LENGTH = "length"
+    PATTERN = "pattern"
+    JOINT = "joint"
+    MISSING_RATE = "missing_rate"
+    FINITE = "finite"
+
+
+# In place of an input's name: the rule is on whole rows, of all inputs together.
+WHOLE_ROWS = "*"
+DERIVED_WARM_UP_S = 3600.0
+REFUSAL_CAP = 0.05
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One rule on the values of one input, or of one column of its last dimension.
 
-    `range`: every value lies in [low, high]; a side that is absent is open. `categories`: every
-    value is one of `values`. `missing`: no value is missing (NaN, or the empty string). A missing
-    value breaks only the rule `missing`.
+    A missing value (NaN, or the empty text) breaks only the rule `missing`. What must hold:
+
+    - `range`: low <= value <= high; a side that is absent is open. So is that of `length`.
+    - `categories`: the value is one of `values`.
+    - `missing`: no value is missing; `value` is what one is replaced by, where it is imputed.
+    - `integer`: the value is whole, and so are infinities: a range excludes those.
+    - `length`: the characters of a text are at least `low` and at most `high`.
+    - `pattern`: the whole text fits the regular expression `pattern` of `registry.patterns`.
+    - `joint`: the squared distance of a row is at most `high`, as the reference's `joint` measures
+      it; `input` is "*".
+    - `missing_rate`: of the rows of a window, a share of at most `high` is missing. It is judged
+      over windows, never of one request.
+    - `finite`: the value is neither infinite nor NaN; of outputs alone.
     """
 
     input: str
@@ -72,12 +99,28 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     low: float | None = None
     high: float | None = None
     values: tuple[str, ...] = ()
+    pattern: str | None = None
+    value: float | str | None = None
+
+
+class OutputRule(Rule, frozen=True, kw_only=True, rename={"input": "output"}):
+    """One rule on the values of one output; `input` is its name, written as `output`."""
+
+    input: str
 
 
 class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The rules that the values of a request must meet; no rules accept every value."""
+    """The rules on the values of a request and its answer; no rules accept every value.
+
+    For `warm_up_s` seconds after an alias first named the version, every rule acts as `observe`.
+    Where more than a share `refusal_cap` of a version's requests would be refused, rules that
+    reject act as `flag`; None is no cap.
+    """
 
     rules: tuple[Rule, ...] = ()
+    outputs: tuple[OutputRule, ...] = ()
+    warm_up_s: float = 0.0
+    refusal_cap: float | None = REFUSAL_CAP
 
 
 class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -47,10 +47,11 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     this request's began, `input` and `output` the commitments of `registry.entry`, and
     `subject_commitment` that of the person whom the request named. `reduced` names what was treated
     before it was committed to, as in `age:bucket`, and `payload` says why none is kept: `digest`,
-    `unsampled`, `too-large` or `off`. `violations`, `flags` and `observed` name rule, input and
-    row, as in `range distance[3]`. What an erasure or a removal took away is `count` things, of the
-    records with indexes from `first` to `last`, the newest of the time `newest`. `vkeys` are the
-    verifier keys of the log before and from this record on.
+    `unsampled`, `too-large` or `off`. `violations`, `flags`, `observed` and `repaired` name rule,
+    input and row, as in `range distance[3]`; where a rule did less than it declares they say so, as
+    in `range distance[3] (would reject)`. What an erasure or a removal took away is `count` things,
+    of the records with indexes from `first` to `last`, the newest of the time `newest`. `vkeys` are
+    the verifier keys of the log before and from this record on.
     """
 
     id: str
@@ -80,6 +81,7 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     violations: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     observed: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
     action: str | None = None
     alias: str | None = None
     previous: int | None = None
@@ -136,6 +138,7 @@ class Aspect(StrEnum):
     VIOLATION = "violation"  # a rule that it was refused for
     FLAG = "flag"  # a rule that its answer says it broke
     OBSERVED = "observed"  # a rule that only the record says it broke
+    REPAIRED = "repaired"  # a rule that made another value of one
 
 
 class Tally(Struct, frozen=True, kw_only=True):

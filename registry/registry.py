@@ -10,6 +10,7 @@ from msgspec import Struct
 from registry import lifecycle
 from registry.admission.admit import admit
 from registry.artifacts import Artifacts, digest_of
+from registry.coherence import check_reference
 from registry.entry import new_record_id
 from registry.errors import AliasNotFound, KeyNotFound, ModelNotFound, VersionNotFound
 from registry.manifest import Draft, Manifest, write_manifest
@@ -55,11 +56,14 @@ class Registry:
     def publish(self, model: str, artifact: bytes, draft: Draft, author: Author) -> Version:
         """Make an admitted file the next version of a model; it is not live until promoted.
 
-        Raises Rejected with the check that the file or its contract failed, and InvalidRequest.
+        Raises Rejected with the check that the file, its contract or its reference failed, and
+        InvalidRequest.
         """
         check_model_name(model)
         admission = admit(artifact, draft.sample)
-        check_rules(admission.signature, draft.contract)
+        if draft.reference is not None:
+            check_reference(admission.signature, draft.reference)
+        check_rules(admission.signature, draft.contract, draft.reference)
         is_changed = admission.artifact is not artifact
         manifest = Manifest(
             artifact=self.artifacts.put(admission.artifact),

@@ -10,7 +10,10 @@ from msgspec import Struct
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """An API key as it is stored: the digest of its secret, never the secret."""
+    """An API key as it is stored: the digest of its secret, never the secret.
+
+    Refusals do not tell its holder what would have been accepted where `hides_expected` holds.
+    """
 
     id: str
     name: str
@@ -20,6 +23,7 @@ class Key(Struct, frozen=True, kw_only=True):
     created: datetime
     expires: datetime | None
     revoked: datetime | None
+    hides_expected: bool = False
 
 
 class WorkerStatus(Struct, frozen=True, kw_only=True):

@@ -52,4 +52,5 @@ def _what(line: Line) -> list[str]:
     met = {**line.errors, **line.violations}
     met |= {f"{rule} (flagged)": count for rule, count in line.flags.items()}
     met |= {f"{rule} (observed)": count for rule, count in line.observed.items()}
+    met |= {f"{rule} (repaired)": count for rule, count in line.repaired.items()}
     return [f"{name} {count:,}" for name, count in met.items()]

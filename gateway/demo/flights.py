@@ -146,7 +146,11 @@ def _sharpen(contract: Contract) -> Contract:
     airlines = Rule(
         input="carrier", kind=RuleKind.CATEGORIES, action=Action.REJECT, values=known_airlines()
     )
-    return with_action(with_rule(contract, airlines), "distance", RuleKind.MISSING, Action.REJECT)
+    contract = with_action(
+        with_rule(contract, airlines), "distance", RuleKind.MISSING, Action.REJECT
+    )
+    # The story is shorter than a warm-up would be.
+    return replace(contract, warm_up_s=0.0)
 
 
 def _data_file(name: str) -> Path:

@@ -94,6 +94,7 @@ class Dossier(Struct, frozen=True, kw_only=True):
     violations: tuple[str, ...]
     flags: tuple[str, ...]
     observed: tuple[str, ...]
+    repaired: tuple[str, ...]
     rules: tuple[RuleStanding, ...]
     decider: Decider | None
     principals: dict[str, str]

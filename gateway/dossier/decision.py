@@ -49,6 +49,7 @@ def decision(gathered: Gathered) -> Markup:
         _answer(gathered, manifest),
         _complaints("What was wrong with the request", dossier.violations),
         _complaints("What the answer was flagged for", dossier.flags),
+        _complaints("What was replaced before the model ran", dossier.repaired),
         _complaints("What was observed and not told to the caller", dossier.observed),
         facts(
             {

@@ -84,7 +84,10 @@ def gather(
         violations=tuple(map(place_in_words, record.violations)),
         flags=tuple(map(place_in_words, record.flags)),
         observed=tuple(map(place_in_words, record.observed)),
-        rules=() if manifest is None else stand(manifest, _as_they_were(record, inputs)),
+        repaired=tuple(map(place_in_words, record.repaired)),
+        rules=()
+        if manifest is None
+        else stand(manifest, _as_they_were(record, inputs), _as_they_were(record, outputs)),
         decider=decider,
         principals=_principals(registry, record, decider),
         replay=replay,

@@ -5,10 +5,10 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gateway.contract import compile_contract
+from gateway.contract import Checker, compile_contract, compile_outputs
 from gateway.dossier.words import rule_in_words, shown
 from gateway.protocol.refusal import Violation
-from registry.manifest import Contract, Manifest, Rule
+from registry.manifest import WHOLE_ROWS, Contract, Manifest, OutputRule, Rule, RuleKind
 from registry.tensors import Tensor
 
 _MOST_PLACES = 20
@@ -17,41 +17,66 @@ _MOST_PLACES = 20
 class Standing(StrEnum):
     KEPT = "kept"
     BROKEN = "broken"
-    UNKNOWN = "unknown"  # the input is not there to be looked at, or not as it was
+    UNKNOWN = "unknown"  # what it is on is not there, or not as it was, or more than one request
 
 
 class RuleStanding(Struct, frozen=True, kw_only=True):
     """One rule, in words, and how the input stood to it; `places` name what broke it."""
 
-    rule: Rule
+    rule: Rule | OutputRule
     text: str
     standing: Standing
     broken: int = 0
     places: tuple[str, ...] = ()
 
 
-def stand(manifest: Manifest, inputs: Mapping[str, Tensor]) -> tuple[RuleStanding, ...]:
-    """Hold the inputs that are there against each rule alone, with the check that serving makes."""
-    return tuple(_stand(manifest, rule, inputs) for rule in manifest.contract.rules)
+def stand(
+    manifest: Manifest, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]
+) -> tuple[RuleStanding, ...]:
+    """Hold what is there against each rule alone, with the check that serving makes."""
+    signature, contract = manifest.signature, manifest.contract
+    of_inputs = (
+        _stand(
+            rule, inputs, compile_contract(signature, Contract(rules=(rule,)), manifest.reference)
+        )
+        if rule.kind is not RuleKind.MISSING_RATE and _is_there(rule, manifest, inputs)
+        else _unknown(rule)
+        for rule in contract.rules
+    )
+    of_outputs = (
+        _stand(rule, outputs, compile_outputs(signature, Contract(outputs=(rule,))))
+        if rule.input in outputs
+        else _unknown(rule)
+        for rule in contract.outputs
+    )
+    return (*of_inputs, *of_outputs)
 
 
-def _stand(manifest: Manifest, rule: Rule, inputs: Mapping[str, Tensor]) -> RuleStanding:
-    text = rule_in_words(rule)
-    if rule.input not in inputs:
-        return RuleStanding(rule=rule, text=text, standing=Standing.UNKNOWN)
-    findings = compile_contract(manifest.signature, Contract(rules=(rule,))).check(inputs)
-    violations = (*findings.rejected, *findings.flagged, *findings.observed)
-    broken = findings.rejected_total + findings.flagged_total + findings.observed_total
+def _unknown(rule: Rule) -> RuleStanding:
+    return RuleStanding(rule=rule, text=rule_in_words(rule), standing=Standing.UNKNOWN)
+
+
+def _stand(rule: Rule, tensors: Mapping[str, Tensor], checker: Checker) -> RuleStanding:
+    found = checker.check(tensors)
     return RuleStanding(
         rule=rule,
-        text=text,
-        standing=Standing.BROKEN if broken else Standing.KEPT,
-        broken=broken,
-        places=tuple(_place(one, inputs[rule.input]) for one in violations[:_MOST_PLACES]),
+        text=rule_in_words(rule),
+        standing=Standing.BROKEN if found.total else Standing.KEPT,
+        broken=found.total,
+        places=tuple(_place(one, tensors.get(rule.input)) for one in found.all[:_MOST_PLACES]),
     )
 
 
-def _place(violation: Violation, tensor: Tensor) -> str:
+def _is_there(rule: Rule, manifest: Manifest, inputs: Mapping[str, Tensor]) -> bool:
+    """Say whether a rule can be held against the inputs that there are; one on rows needs all."""
+    if rule.input == WHOLE_ROWS:
+        return all(spec.name in inputs for spec in manifest.signature.inputs)
+    return rule.input in inputs
+
+
+def _place(violation: Violation, tensor: Tensor | None) -> str:
+    if tensor is None:
+        return f"row {violation.row}"
     at = tuple(i for i in (violation.row, violation.column) if i is not None)
     where = "" if violation.row is None else f"row {violation.row}: "
     if len(at) == tensor.ndim:

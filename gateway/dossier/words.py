@@ -5,9 +5,22 @@ import re
 from typing import Any
 
 from gateway.protocol.refusal import SENTENCES
-from registry.manifest import Action, Rule, RuleKind
+from registry.manifest import WHOLE_ROWS, Action, Rule, RuleKind
 from registry.records import AuditRecord, Lane, Outcome
+from registry.rules.words import expected_in_words
 
+# Rules that refuse no request, and so have no sentence of a refusal.
+_RULES = {
+    "joint": "The row as a whole lies too far from those of training.",
+    "finite": "A number of the answer is infinite or none.",
+}
+# What a rule did not do, since it was warming up or suspended.
+_WOULD = {
+    "reject": "It was not refused for that.",
+    "flag": "The answer does not say so.",
+    "clip": "It was not replaced.",
+    "impute": "It was not replaced.",
+}
 # Faults that no sentence of a refusal tells; each is the code of an error of the gateway.
 _FAULTS = {
     "forbidden": "The caller's key has not the role that is needed.",
@@ -16,12 +29,15 @@ _FAULTS = {
     "model-failed": "The model failed on this input.",
     "model-timeout": "The model ran longer than it may.",
     "not-found": "No such model or version was served.",
+    "output-not-accepted": "The answer broke a rule of the contract and was withheld.",
     "overloaded": "The gateway had more to do than it could take on.",
     "too-late": "The caller's own timeout passed before its turn came.",
     "unloaded": "The model was out of service.",
 }
-_LABEL = re.compile(r"(?P<rule>[a-z-]+) (?P<input>.*?)(?:\[(?P<row>\d+)(?:,(?P<column>\d+))?\])?")
-_MOST_NAMED = 12
+_LABEL = re.compile(
+    r"(?P<rule>[a-z-]+) (?P<input>.*?)(?:\[(?P<row>\d+)(?:,(?P<column>\d+))?\])?"
+    r"(?: \(would (?P<would>[a-z]+)\))?"
+)
 # Why a payload was not kept, as records say it.
 UNKEPT = {
     "digest": "The model's policy is to commit to them alone.",
@@ -33,6 +49,8 @@ ACTIONS = {
     Action.REJECT: "A request that breaks it is refused.",
     Action.FLAG: "A request that breaks it is answered, and the answer says so.",
     Action.OBSERVE: "A request that breaks it is answered, and the record says so.",
+    Action.CLIP: "A value that breaks it is replaced by the nearest bound, and the answer says so.",
+    Action.IMPUTE: "A value that breaks it is replaced by another, and the answer says so.",
 }
 LANES = {
     Lane.CHAMPION: "The request named no version and met the champion.",
@@ -72,14 +90,18 @@ def place_in_words(label: str) -> str:
     'distance, row 3, column 17: A value lies outside the range of the contract.'
     >>> place_in_words("missing-input carrier")
     'carrier: An input of the model is not given.'
+    >>> place_in_words("range distance[3] (would reject)")
+    'distance, row 3: A value lies outside the range of the contract. It was not refused for that.'
     """
     found = _LABEL.fullmatch(label)
     if found is None:
         return label
     row = "" if found["row"] is None else f", row {found['row']}"
     column = "" if found["column"] is None else f", column {found['column']}"
-    sentence = SENTENCES.get(found["rule"], found["rule"])
-    return f"{found['input']}{row}{column}: {sentence}"
+    sentence = SENTENCES.get(found["rule"]) or _RULES.get(found["rule"], found["rule"])
+    would = "" if found["would"] is None else f" {_WOULD[found['would']]}"
+    where = "all inputs" if found["input"] == WHOLE_ROWS else found["input"]
+    return f"{where}{row}{column}: {sentence}{would}"
 
 
 def rule_in_words(rule: Rule) -> str:
@@ -91,14 +113,9 @@ def rule_in_words(rule: Rule) -> str:
     what = rule.input if rule.column is None else f"Column {rule.column} of {rule.input}"
     if rule.kind is RuleKind.MISSING:
         return f"{what} is not missing."
-    if rule.kind is RuleKind.CATEGORIES:
-        named = ", ".join(rule.values[:_MOST_NAMED])
-        more = len(rule.values) - _MOST_NAMED
-        return f"{what} is one of {named}{f' and {more} more' if more > 0 else ''}."
-    if rule.low is None or rule.high is None:
-        side = f"at most {rule.high:g}" if rule.low is None else f"at least {rule.low:g}"
-        return f"{what} is {side}."
-    return f"{what} lies between {rule.low:g} and {rule.high:g}."
+    if rule.input == WHOLE_ROWS:
+        what = "Each row"
+    return f"{what} is {expected_in_words(rule)}."
 
 
 def shown(value: Any) -> str:

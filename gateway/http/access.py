@@ -38,8 +38,14 @@ def check_access(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRo
     connection.state.key = key
 
 
+def key_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Key:
+    """Return the key that a request was let pass with."""
+    key: Key = connection.state.key
+    return key
+
+
 def author_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Author:
     """Name who makes a change: the key, and the address the request came from."""
-    key: Key = connection.state.key
+    key = key_of(connection)
     source = connection.client.host if connection.client else None
     return Author(principal=key.id, source=source)

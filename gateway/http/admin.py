@@ -15,11 +15,13 @@ from msgspec import Struct
 from gateway.http.access import author_of, open_to
 from gateway.http.health import ModelName
 from gateway.security import Role
+from registry.audit.summary import RuleCount, count_rules
 from registry.errors import Rejected, clip
+from registry.lifecycle import first_named, warm_up_ends
 from registry.manifest import Draft, Manifest
 from registry.registry import LiveVersion, Registry
 from registry.store import Reader
-from registry.times import as_utc
+from registry.times import as_utc, now
 from registry.versions import AliasChange, Version
 from registry.workers import WorkerStatus
 
@@ -56,11 +58,16 @@ class ModelView(Struct, kw_only=True):
 
 
 class VersionView(Struct, kw_only=True):
-    """A version with everything it keeps."""
+    """A version with everything it keeps, and what its rules have done so far.
+
+    They only observe until `warm_up_ends`, which is None where no alias has named it yet.
+    """
 
     version: Version
     aliases: list[str]
     manifest: Manifest
+    warm_up_ends: datetime | None = None
+    rules: list[RuleCount] = []
 
 
 class History(Struct, kw_only=True):
@@ -111,11 +118,15 @@ def show_version(
 ) -> VersionView:
     """Show one version with its signature, contract, reference, lineage and certificate."""
     found = registry.version(model, version)
+    manifest = registry.manifest(found)
     aliases = registry.store.aliases(model)
+    named = first_named(registry.store.alias_changes(model)).get(version)
     return VersionView(
         version=found,
         aliases=[alias for alias, number in aliases.items() if number == version],
-        manifest=registry.manifest(found),
+        manifest=manifest,
+        warm_up_ends=warm_up_ends(manifest.contract, named),
+        rules=count_rules(registry.store, found, now()),
     )
 
 

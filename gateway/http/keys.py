@@ -25,6 +25,7 @@ class NewKey(Struct, forbid_unknown_fields=True, kw_only=True):
     name: str
     roles: list[str]
     expires: datetime | None = None
+    hide_expected: bool = False
 
 
 class KeyView(Struct, kw_only=True):
@@ -37,6 +38,7 @@ class KeyView(Struct, kw_only=True):
     created: datetime
     expires: datetime | None
     revoked: datetime | None
+    hide_expected: bool
 
 
 class CreatedKey(Struct, kw_only=True):
@@ -63,6 +65,7 @@ async def create_key(
         author=author.principal,
         created=now(),
         expires=None if data.expires is None else as_utc(data.expires),
+        hides_expected=data.hide_expected,
     )
     await asyncio.to_thread(registry.add_key, key, author)
     return CreatedKey(key=_view(key), token=token)
@@ -91,4 +94,5 @@ def _view(key: Key) -> KeyView:
         created=key.created,
         expires=key.expires,
         revoked=key.revoked,
+        hide_expected=key.hides_expected,
     )

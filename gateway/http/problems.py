@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gateway.errors import GatewayError, MethodNotAllowed, Unforeseen
 from gateway.logs import logger
-from gateway.protocol.refusal import SENTENCES, Refusal, Violation
+from gateway.protocol.refusal import SENTENCES, WITHHELD, Refusal, Violation
 from registry.errors import NotPublished, RegistryError
 
 _RETRY_AFTER_S = "1"
@@ -52,6 +52,7 @@ STATUSES: dict[str, int] = {
     "damaged": 500,
     "gateway-error": 500,
     "model-failed": 500,
+    WITHHELD: 500,
     "registry-error": 500,
     "journal-broken": 503,
     "journal-unavailable": 503,

@@ -8,7 +8,14 @@ here knows HTTP, and no label has a value that a caller could invent.
 from gateway.metrics.counters import Metrics, Series
 from gateway.metrics.meter import Meter
 from gateway.metrics.slots import Slots
-from gateway.metrics.snapshot import Counts, Distribution, SeriesCounts, Snapshot, Vitals
+from gateway.metrics.snapshot import (
+    Counts,
+    Distribution,
+    SeriesCounts,
+    Snapshot,
+    Suspension,
+    Vitals,
+)
 
 __all__ = [
     "Counts",
@@ -19,5 +26,6 @@ __all__ = [
     "SeriesCounts",
     "Slots",
     "Snapshot",
+    "Suspension",
     "Vitals",
 ]

@@ -8,7 +8,7 @@ the journal's one thread and touches what nobody else does.
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gateway.metrics.snapshot import (
@@ -18,6 +18,7 @@ from gateway.metrics.snapshot import (
     Distribution,
     SeriesCounts,
     Snapshot,
+    Suspension,
     Vitals,
     no_series,
     no_sizes,
@@ -33,7 +34,7 @@ class Series:
     __slots__ = (
         "_compute", "_compute_ns", "_encode_ns", "_error_ns", "_errors", "_last_ns", "_latency",
         "_latency_ns", "_queue", "_queue_ns", "_requests", "_rows", "_run_ns", "_run_rows",
-        "_runs", "lane", "model", "version",
+        "_runs", "_suspensions", "_violations", "lane", "model", "version",
     )  # fmt: skip
 
     def __init__(self, counts: SeriesCounts) -> None:
@@ -46,6 +47,7 @@ class Series:
         self._run_ns, self._encode_ns = counts.run_ns, counts.encode_ns
         self._rows, self._requests, self._last_ns = counts.rows, counts.requests, counts.last_ns
         self._errors, self._error_ns = counts.errors, counts.error_ns
+        self._violations, self._suspensions = counts.violations, counts.suspensions
 
     def observe(
         self, *, latency_ns: int, queue_ns: int, compute_ns: int, encode_ns: int, rows: int
@@ -65,6 +67,15 @@ class Series:
         """Count one call that got an error in place of an answer."""
         self._errors[code] = self._errors.get(code, 0) + 1
         self._error_ns += latency_ns
+
+    def broke(self, effects: Iterable[str]) -> None:
+        """Count one call under each rule of the contract that it broke."""
+        for effect in effects:
+            self._violations[effect] = self._violations.get(effect, 0) + 1
+
+    def suspended(self) -> None:
+        """Count that rules which reject were suspended, by one call too many."""
+        self._suspensions += 1
 
     def ran(self, requests: int, rows: int, compute_ns: int) -> None:
         """Count one run of the version, for so many requests together."""
@@ -91,6 +102,8 @@ class Series:
             last_ns=self._last_ns,
             errors=self._errors,
             error_ns=self._error_ns,
+            violations=self._violations,
+            suspensions=self._suspensions,
         )
 
 
@@ -105,6 +118,7 @@ class Metrics:
         self._slot = slot
         self._series: dict[tuple[str, int | None, str], Series] = {}
         self._gauges: dict[str, Callable[[], float]] = {}
+        self._suspensions: Callable[[], list[Suspension]] = list
         counts = Counts([], no_sizes(), no_times()) if earlier is None else earlier.counts
         self._groups, self._commits = counts.groups, counts.commits
         self._lag = no_times() if earlier is None else earlier.vitals.lag
@@ -143,6 +157,10 @@ class Metrics:
         """Let a value of the moment be read whenever a snapshot is taken."""
         self._gauges[name] = read
 
+    def read_suspensions(self, read: Callable[[], list[Suspension]]) -> None:
+        """Let the versions whose rules are suspended be asked for whenever a snapshot is taken."""
+        self._suspensions = read
+
     def counts(self) -> Counts:
         return Counts(
             [series.counts() for series in self._series.values()], self._groups, self._commits
@@ -158,6 +176,7 @@ class Metrics:
                 lag=self._lag,
                 cpu_ns=self._earlier_cpu_ns + time.process_time_ns(),
                 gauges={name: read() for name, read in self._gauges.items()},
+                suspensions=self._suspensions(),
             ),
         )
 

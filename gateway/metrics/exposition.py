@@ -120,6 +120,20 @@ def _errors(merged: Merged) -> Iterator[Sample]:
             yield "", {**_labels(series), "code": code}, count
 
 
+def _violations(merged: Merged) -> Iterator[Sample]:
+    for series in _versions(merged):
+        for name, count in sorted(series.violations.items()):
+            effect, rule, tensor = name.split(" ", 2)
+            yield "", {**_labels(series), "effect": effect, "rule": rule, "input": tensor}, count
+
+
+def _suspended(merged: Merged) -> Iterator[Sample]:
+    for snapshot in merged.running:
+        for one in snapshot.vitals.suspensions:
+            labels = {"model": one.model, "version": str(one.version)}
+            yield "", {**labels, "worker": str(snapshot.slot)}, one.refused / max(1, one.requests)
+
+
 def _lag(merged: Merged) -> Iterator[Sample]:
     lag = no_times()
     for snapshot in merged.all:
@@ -180,6 +194,24 @@ FAMILIES = (
         "counter",
         "Inference requests that got an error in place of an answer, by its code.",
         _errors,
+    ),
+    Family(
+        "gateway_contract_violations_total",
+        "counter",
+        "Requests that broke a rule of the contract, by what was done about it.",
+        _violations,
+    ),
+    Family(
+        "gateway_contract_suspensions_total",
+        "counter",
+        "How often rules that reject were suspended, since they refused too many requests.",
+        _per_series(lambda series: series.suspensions),
+    ),
+    Family(
+        "gateway_contract_suspended",
+        "gauge",
+        "Share of requests that suspended rules would refuse; no sample where none are suspended.",
+        _suspended,
     ),
     Family(
         "gateway_rows_total",

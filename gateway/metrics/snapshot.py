@@ -42,7 +42,9 @@ class SeriesCounts(Struct, array_like=True, kw_only=True):
 
     `runs` are the rows of each run and `run_ns` the time of the runs of each bucket. `encode_ns`
     is the time spent on writing answers, `last_ns` when the last one was given, `errors` the
-    calls not answered, by code.
+    calls not answered, by code. `violations` are the calls that broke a rule of the contract, by
+    what was done, rule and input, as in `flagged range distance`; `suspensions` are how often rules
+    that reject were suspended.
     """
 
     model: str
@@ -59,16 +61,19 @@ class SeriesCounts(Struct, array_like=True, kw_only=True):
     last_ns: int
     errors: dict[str, int]
     error_ns: int
+    violations: dict[str, int]
+    suspensions: int
 
     def add(self, other: "SeriesCounts") -> None:
         for name in ("latency", "queue", "compute", "runs"):
             getattr(self, name).add(getattr(other, name))
         self.run_ns = [mine + its for mine, its in zip(self.run_ns, other.run_ns, strict=True)]
-        for name in ("encode_ns", "rows", "requests", "error_ns"):
+        for name in ("encode_ns", "rows", "requests", "error_ns", "suspensions"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.last_ns = max(self.last_ns, other.last_ns)
-        for code, count in other.errors.items():
-            self.errors[code] = self.errors.get(code, 0) + count
+        for mine, others in ((self.errors, other.errors), (self.violations, other.violations)):
+            for name, count in others.items():
+                mine[name] = mine.get(name, 0) + count
 
 
 def no_series(model: str, version: int | None, lane: str) -> SeriesCounts:
@@ -87,6 +92,8 @@ def no_series(model: str, version: int | None, lane: str) -> SeriesCounts:
         last_ns=0,
         errors={},
         error_ns=0,
+        violations={},
+        suspensions=0,
     )
 
 
@@ -98,13 +105,26 @@ class Counts(Struct, array_like=True):
     commits: Distribution
 
 
+class Suspension(Struct, array_like=True, kw_only=True):
+    """A version whose rules do not reject now, and how much they would refuse of the last minutes.
+
+    A worker decides that by its own requests alone.
+    """
+
+    model: str
+    version: int
+    requests: int
+    refused: int
+
+
 class Vitals(Struct, array_like=True, kw_only=True):
-    """How one worker is: its delays and processor time so far, and its gauges of the moment."""
+    """How one worker is: delays and processor time so far, gauges and suspensions of now."""
 
     pid: int
     lag: Distribution
     cpu_ns: int
     gauges: dict[str, float]
+    suspensions: list[Suspension]
 
 
 class Snapshot(Struct, array_like=True, kw_only=True):

@@ -7,11 +7,15 @@ them only as the name of an input, clipped to 64 characters.
 from collections.abc import Sequence, Set
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from registry.errors import clip
 
 MAX_VIOLATIONS = 100  # how many violations one refusal lists; it counts them all
 MIXED = "invalid-input"  # the code of a refusal whose violations are of several kinds
+
+WITHHELD = "output-not-accepted"  # the code where it is the answer that breaks a rule
+_WITHHELD = "The answer breaks a rule of the contract on outputs and is withheld."
 
 SENTENCES = {
     # of the whole request
@@ -70,31 +74,42 @@ SENTENCES = {
     "range": "A value lies outside the range of the contract.",
     "categories": "A value is none of the categories of the contract.",
     "missing": "A value is missing that the contract demands.",
+    "integer": "A value is not the whole number that the contract demands.",
+    "length": "A text has more or fewer characters than the contract allows.",
+    "pattern": "A text does not fit the pattern of the contract.",
     MIXED: "Several inputs or values cannot be accepted.",
 }
 
 
 class Violation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One way a request breaks signature or contract.
+    """One way a request, or its answer, breaks signature or contract.
+
+    `input` is the tensor's name, an output's too, or "*" where whole rows are meant.
 
     `rule` is the slug of the fault or the kind of the contract's rule, `expected` what would have
-    been accepted. `row` counts in the first dimension and `column` in the last, both from 0; they
-    are None where the whole input is meant.
+    been accepted; None for a caller who shall not learn it. `row` counts in the first dimension and
+    `column` in the last, both from 0; they are None where the whole input is meant. `would` is what
+    the rule would have done, where it did less.
     """
 
     input: str
     rule: str
-    expected: str
+    expected: str | None = None
     row: int | None = None
     column: int | None = None
+    would: str | None = None
 
 
 class Refusal(Struct, frozen=True):
-    """Why a request is not answered: a code for machines, a sentence for people, each violation."""
+    """Why a request is not answered: a code for machines, a sentence for people, each violation.
+
+    `total` counts the violations, also those beyond the ones that are listed.
+    """
 
     code: str
     detail: str
     violations: tuple[Violation, ...] = ()
+    total: int = 0
 
 
 class Tally:
@@ -139,6 +154,20 @@ def refuse_for(violations: Sequence[Violation], total: int) -> Refusal:
     return _refuse_for({violation.rule for violation in violations}, violations, total)
 
 
+def withhold_for(violations: Sequence[Violation], total: int) -> Refusal:
+    """Withhold an answer for `total` violations of its own, of which the first ones are given."""
+    return Refusal(WITHHELD, _detail(WITHHELD, violations[0], total), tuple(violations), total)
+
+
+def without_expected(refusal: Refusal) -> Refusal:
+    """Return a refusal that does not say what would have been accepted."""
+    if not refusal.violations:
+        return refusal
+    violations = tuple(replace(violation, expected=None) for violation in refusal.violations)
+    detail = _detail(refusal.code, violations[0], refusal.total)
+    return Refusal(refusal.code, detail, violations, refusal.total)
+
+
 def label(violation: Violation) -> str:
     """Write a violation as records keep it: rule, input, and where known its row and column.
 
@@ -146,15 +175,18 @@ def label(violation: Violation) -> str:
     'range distance[3]'
     >>> label(Violation(input="x", rule="range", expected="at least 0", row=3, column=17))
     'range x[3,17]'
+    >>> label(Violation(input="distance", rule="range", row=3, would="reject"))
+    'range distance[3] (would reject)'
     """
     place = [str(at) for at in (violation.row, violation.column) if at is not None]
     where = f"[{','.join(place)}]" if place else ""
-    return f"{violation.rule} {violation.input}{where}"
+    would = "" if violation.would is None else f" (would {violation.would})"
+    return f"{violation.rule} {violation.input}{where}{would}"
 
 
 def _refuse_for(rules: Set[str], violations: Sequence[Violation], total: int) -> Refusal:
     code = next(iter(rules)) if len(rules) == 1 else MIXED
-    return Refusal(code, _detail(code, violations[0], total), tuple(violations))
+    return Refusal(code, _detail(code, violations[0], total), tuple(violations), total)
 
 
 def _detail(code: str, first: Violation, total: int) -> str:
@@ -162,5 +194,6 @@ def _detail(code: str, first: Violation, total: int) -> str:
     row = "" if first.row is None else f", row {first.row}"
     column = "" if first.column is None else f", column {first.column}"
     more = "" if total == 1 else f" Violations: {total}."
-    sentence = SENTENCES[code]
-    return f"{sentence} Input {first.input!r}{row}{column}: expected {first.expected}.{more}"
+    expected = "" if first.expected is None else f": expected {first.expected}"
+    sentence, side = (_WITHHELD, "Output") if code == WITHHELD else (SENTENCES[code], "Input")
+    return f"{sentence} {side} {first.input!r}{row}{column}{expected}.{more}"

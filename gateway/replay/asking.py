@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from gateway.replay.what_if import OtherVersion, WhatIf
-from registry.audit.query import MAX_LIMIT, AuditTrail, Found
+from registry.audit.query import AuditTrail
 from registry.audit.replay import Engine, Replay, Replayer
 from registry.entry import Payload
 from registry.errors import Gone, PayloadNotFound
@@ -48,7 +48,7 @@ class Asking:
         """
         wanted = msgspec.structs.replace(wanted, kind=Kind.INFERENCE)
         ask = self._ask(wanted.model or "", version)
-        for found in self._walk(wanted, limit):
+        for found in self._trail.walk(wanted, limit):
             yield ask(found.record, self._payload(found.record.id))
 
     def _ask(self, model: str, version: int | None) -> Ask:
@@ -56,17 +56,6 @@ class Asking:
             return self._replayer.replay
         other = self._registry.version(model, version)
         return OtherVersion(other, self._registry.manifest(other), self._engine).ask
-
-    def _walk(self, wanted: RecordFilter, limit: int | None) -> Iterator[Found]:
-        cursor = None
-        while limit is None or limit > 0:
-            size = MAX_LIMIT if limit is None else min(limit, MAX_LIMIT)
-            page = self._trail.find(wanted, limit=size, cursor=cursor)
-            yield from page.records
-            if page.cursor is None:
-                return
-            cursor = page.cursor
-            limit = None if limit is None else limit - len(page.records)
 
     def _payload(self, record_id: str) -> Payload | None:
         try:

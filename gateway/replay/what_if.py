@@ -10,9 +10,9 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-from gateway.contract import compile_contract
+from gateway.contract import Violations, compile_contract, compile_outputs
 from gateway.protocol.reader import RequestReader
-from gateway.protocol.refusal import Refusal, Violation, label, refuse_for
+from gateway.protocol.refusal import Refusal, Violation, label, refuse_for, withhold_for
 from registry.audit.comparison import Distance, measure_all
 from registry.audit.replay import Engine, Reason, Why, read_whole
 from registry.entry import Payload
@@ -29,7 +29,7 @@ class Opinion(StrEnum):
     DIFFERS = "differs"
     ANSWERED = "answered"  # it answers, where the recorded version did not
     NOT_ACCEPTED = "not_accepted"  # the input does not meet its signature
-    REFUSED = "refused"  # a rule of its contract refuses the input
+    REFUSED = "refused"  # a rule of its contract refuses the input or its answer to it
     NOT_COMPARABLE = "not_comparable"  # nobody can say
 
 
@@ -46,6 +46,7 @@ class WhatIf(Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
     violations: tuple[Violation, ...] = ()
     flags: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
     outputs: tuple[Distance, ...] = ()
     changed_labels: int = 0
     runtime: str
@@ -64,7 +65,8 @@ class OtherVersion:
     def __init__(self, version: Version, manifest: Manifest, engine: Engine) -> None:
         self._version = version
         self._reader = RequestReader(manifest.signature)
-        self._checker = compile_contract(manifest.signature, manifest.contract)
+        self._checker = compile_contract(manifest.signature, manifest.contract, manifest.reference)
+        self._outputs = compile_outputs(manifest.signature, manifest.contract)
         self._with_classes = frozenset(manifest.signature.labels)
         self._engine = engine
 
@@ -76,22 +78,26 @@ class OtherVersion:
         request = self._reader.decode(*as_body(kept.inputs))
         if isinstance(request, Refusal):
             return self._refused(record, Opinion.NOT_ACCEPTED, request)
-        findings = self._checker.check(request.tensors)
-        if findings.rejected:
-            refusal = refuse_for(findings.rejected, findings.rejected_total)
+        broken = self._checker.check(request.tensors)
+        if broken.rejected:
+            refusal = refuse_for(broken.rejected, broken.rejected_total)
             return self._refused(record, Opinion.REFUSED, refusal)
-        found = self._engine.run(self._version.artifact, request.tensors)
+        inputs = self._checker.repair(request.tensors) if broken.repaired else request.tensors
+        found = self._engine.run(self._version.artifact, inputs)
         if isinstance(found, Why):
             return self._unknown(record, found)
-        flags = tuple(map(label, findings.flagged))
-        return self._answered(record, kept.outputs, found, flags)
+        of_outputs = self._outputs.check(found)
+        if of_outputs.rejected:
+            refusal = withhold_for(of_outputs.rejected, of_outputs.rejected_total)
+            return self._refused(record, Opinion.REFUSED, refusal)
+        return self._answered(record, kept.outputs, found, broken.and_also(of_outputs))
 
     def _answered(
         self,
         record: AuditRecord,
         recorded: Mapping[str, Tensor],
         found: Mapping[str, Tensor],
-        flags: tuple[str, ...],
+        broken: Violations,
     ) -> WhatIf:
         distances = measure_all(recorded, found, self._with_classes)
         is_same = all(one.is_identical for one in distances)
@@ -100,7 +106,8 @@ class OtherVersion:
             opinion = Opinion.ANSWERED
         return msgspec.structs.replace(
             self._say(record, opinion, _SENTENCES[opinion]),
-            flags=flags,
+            flags=tuple(map(label, broken.flagged)),
+            repaired=tuple(map(label, broken.repaired)),
             outputs=distances,
             changed_labels=sum(one.changed_labels or 0 for one in distances),
         )

@@ -71,6 +71,18 @@ class AuditTrail:
             cursor=newest[limit - 1] if len(newest) > limit else None,
         )
 
+    def walk(self, wanted: RecordFilter, limit: int | None = None) -> Iterator[Found]:
+        """Yield the records that a filter accepts, newest first, as many as `limit` at most."""
+        cursor = None
+        while limit is None or limit > 0:
+            size = MAX_LIMIT if limit is None else min(limit, MAX_LIMIT)
+            page = self.find(wanted, limit=size, cursor=cursor)
+            yield from page.records
+            if page.cursor is None:
+                return
+            cursor = page.cursor
+            limit = None if limit is None else limit - len(page.records)
+
     def record(self, record_id: str) -> Found:
         """Return one record. Raises RecordNotFound."""
         record_id = _as_written(record_id)

@@ -18,6 +18,7 @@ from registry.entry import Payload, commit
 from registry.errors import ArtifactDamaged, ArtifactNotFound
 from registry.manifest import Manifest
 from registry.records import AuditRecord, Outcome
+from registry.repairs import Repairs
 from registry.tensors import Tensor, decode_tensors, encode_tensors, with_texts
 
 _MANIFESTS_KEPT = 64
@@ -121,13 +122,16 @@ class Replayer:
         manifest = self._manifest(record.manifest)
         if isinstance(manifest, Why):
             return self._say(record, manifest)
-        found = self._engine.run(record.digest, kept.inputs)
+        inputs = kept.inputs
+        if record.repaired:  # what is kept is what the caller sent, and the model got this
+            inputs = Repairs(manifest.signature, manifest.contract).apply(inputs)
+        found = self._engine.run(record.digest, inputs)
         if isinstance(found, Why):
             return self._say(record, found)
         distances = measure_all(kept.outputs, found, frozenset(manifest.signature.labels))
         cause = self._why_not_comparable(record, manifest)
         if cause is None and not all(one.is_identical for one in distances):
-            cause = self._run_once_more(record.digest, kept.inputs, found)
+            cause = self._run_once_more(record.digest, inputs, found)
         return self._say(record, cause, distances)
 
     def _why_not_comparable(self, record: AuditRecord, manifest: Manifest) -> Why | None:

@@ -6,8 +6,10 @@ from enum import StrEnum
 from msgspec import Struct
 
 from registry.errors import InvalidRequest
+from registry.manifest import RuleKind
 from registry.records import Aspect, Kind, Outcome, Tally
 from registry.store import Reader
+from registry.versions import Version
 
 MOST_PERIODS = 1_000
 
@@ -27,8 +29,8 @@ _USUAL = {By.HOUR: timedelta(days=1), By.DAY: timedelta(days=30)}
 class Line(Struct, kw_only=True):
     """Records of one period that are alike: how many, and how many of them met what.
 
-    `errors` counts them by code, `violations`, `flags` and `observed` by rule and input; a record
-    counts once under each rule that it broke, however many of its rows broke it.
+    `errors` counts them by code, `violations`, `flags`, `observed` and `repaired` by rule and
+    input; a record counts once under each rule that it broke, however many of its rows broke it.
     """
 
     start: datetime
@@ -42,6 +44,7 @@ class Line(Struct, kw_only=True):
     violations: dict[str, int]
     flags: dict[str, int]
     observed: dict[str, int]
+    repaired: dict[str, int]
 
 
 def summarise(
@@ -73,6 +76,43 @@ def summarise(
     return list(lines.values())
 
 
+class RuleCount(Struct, kw_only=True):
+    """How many requests to a version broke a rule of its contract, by what was done about it.
+
+    `rule` is its kind and the name of its tensor; where it was warming up, or suspended, it says
+    what it would have done.
+    """
+
+    rule: str
+    refused: int = 0
+    flagged: int = 0
+    repaired: int = 0
+    observed: int = 0
+
+
+_EFFECTS = {
+    Aspect.VIOLATION: "refused",
+    Aspect.FLAG: "flagged",
+    Aspect.REPAIRED: "repaired",
+    Aspect.OBSERVED: "observed",
+}
+
+
+def count_rules(store: Reader, version: Version, until: datetime) -> list[RuleCount]:
+    """Count the integrated requests that broke a rule of a version's contract, by rule."""
+    found: dict[str, RuleCount] = {}
+    tallies = store.tallies(
+        since=version.created, until=until, hours=_HOURS[By.DAY], model=version.model
+    )
+    for one in tallies:
+        effect = _EFFECTS.get(one.aspect)
+        is_rule = one.name.partition(" ")[0] in set(RuleKind)
+        if effect is not None and one.version == version.number and is_rule:
+            line = found.setdefault(one.name, RuleCount(rule=one.name))
+            setattr(line, effect, getattr(line, effect) + one.count)
+    return [found[name] for name in sorted(found)]
+
+
 def _empty(one: Tally) -> Line:
     return Line(
         start=one.start,
@@ -85,6 +125,7 @@ def _empty(one: Tally) -> Line:
         violations={},
         flags={},
         observed={},
+        repaired={},
     )
 
 
@@ -100,3 +141,5 @@ def _add(line: Line, one: Tally) -> None:
             line.flags[one.name] = one.count
         case Aspect.OBSERVED:
             line.observed[one.name] = one.count
+        case Aspect.REPAIRED:
+            line.repaired[one.name] = one.count

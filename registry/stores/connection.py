@@ -13,14 +13,20 @@ import apsw
 from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
 from registry.stores import log, records
 
+# A connection's cache of pages. SQLite's usual 2 MiB are fewer pages than the indexes have above
+# their leaves: at a million records integration then takes a sixth longer.
+_CACHE_KIB = 8 << 10
+# How many pages the write-ahead log may have, 32 MiB, before it is brought into the file: pages of
+# indexes change again and again, and the fewer times they are copied the better.
+_LONGEST_WAL = 4_000
 BUSY_TIMEOUT_MS = 10_000
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # Every SQLite from 3.7.0 to 3.51.2 can corrupt a WAL database that has two writers.
 OLDEST_SAFE_SQLITE = (3, 51, 3)
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 # How a store of each older format becomes one of the next.
-_MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2)}
+_MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2, 3)}
 
 
 def check_library(version: str) -> None:
@@ -39,6 +45,8 @@ def connect(path: Path) -> apsw.Connection:
     with translated():
         connection = apsw.Connection(str(path))
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_WAL}")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")

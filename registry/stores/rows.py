@@ -76,11 +76,12 @@ def key_row(key: Key) -> Row:
         to_us(key.created),
         None if key.expires is None else to_us(key.expires),
         None if key.revoked is None else to_us(key.revoked),
+        int(key.hides_expected),
     )
 
 
 def to_key(row: Row) -> Key:
-    key_id, name, digest, roles, author, created, expires, revoked = row
+    key_id, name, digest, roles, author, created, expires, revoked, hides_expected = row
     return Key(
         id=key_id,
         name=name,
@@ -90,6 +91,7 @@ def to_key(row: Row) -> Key:
         created=from_us(created),
         expires=None if expires is None else from_us(expires),
         revoked=None if revoked is None else from_us(revoked),
+        hides_expected=bool(hides_expected),
     )
 
 

@@ -38,7 +38,8 @@ CREATE TABLE key (
     author TEXT NOT NULL,
     created INTEGER NOT NULL,
     expires INTEGER,
-    revoked INTEGER
+    revoked INTEGER,
+    hides_expected INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Records that are alike in all of this are a stream.
@@ -156,4 +157,4 @@ CREATE TABLE origin (
     at INTEGER NOT NULL
 ) STRICT;
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

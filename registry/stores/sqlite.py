@@ -163,7 +163,7 @@ class SqliteTransaction(SqliteReader):
         self._change(query, rows.alias_change_row(change))
 
     def add_key(self, key: Key) -> None:
-        self._change("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows.key_row(key))
+        self._change("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows.key_row(key))
 
     def revoke_key(self, key_id: str, at: datetime) -> None:
         self._change("UPDATE key SET revoked = ? WHERE id = ?", (to_us(at), key_id))

@@ -18,7 +18,8 @@ from registry.stores.rows import Row
 _NS_PER_HOUR = 3_600_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
-_PLACE = re.compile(r"\[[\d,]*\]$")  # row and column of a violation
+# Row and column of a violation, which may say last what the rule would have done.
+_PLACE = re.compile(r"\[[\d,]*\](?=$| \(would [a-z]+\)$)")
 
 _ADD = (
     "INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -47,7 +48,7 @@ def count(headings: Iterable[Heading]) -> Counter[Row]:
         plain[key] += 1
         if one.error is not None:
             counts[*key, Aspect.ERROR.value, one.error] += 1
-        if one.violations or one.flags or one.observed:
+        if one.violations or one.flags or one.observed or one.repaired:
             counts.update((*key, aspect.value, rule) for aspect, rule in _broken(one))
     for key, number in plain.items():
         counts[*key, Aspect.RECORD.value, ""] = number
@@ -82,6 +83,7 @@ def _broken(one: Heading) -> Iterator[tuple[Aspect, str]]:
         (Aspect.VIOLATION, one.violations),
         (Aspect.FLAG, one.flags),
         (Aspect.OBSERVED, one.observed),
+        (Aspect.REPAIRED, one.repaired),
     ):
         for rule in {_PLACE.sub("", label) for label in labels}:
             yield aspect, rule

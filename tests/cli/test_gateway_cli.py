@@ -115,6 +115,12 @@ def test_a_key_expires_after_its_days(run: Run, data_dir: Path) -> None:
     assert Keyring([key]).find(credential, lambda: just_before) == key
 
 
+def test_a_key_may_hide_what_would_have_been_accepted(run: Run, data_dir: Path) -> None:
+    assert run("keys", "create", "--role", "invoker", "--hide-expected").exit_code == 0
+    assert run("keys", "create", "--role", "invoker").exit_code == 0
+    assert sorted(key.hides_expected for key in stored_keys(data_dir)) == [False, True]
+
+
 def test_keys_are_listed_and_revoked(run: Run, data_dir: Path) -> None:
     token = run("keys", "create", "--role", "admin", "--name", "[/ops]").stdout.strip()
     [key] = stored_keys(data_dir)

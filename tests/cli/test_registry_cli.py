@@ -16,6 +16,7 @@ from onnx import helper
 from registry.cli import main
 from registry.console import local_author, printable
 from registry.entry import decode_record
+from registry.manifest import Action
 from registry.records import AuditRecord, RecordFilter
 from tests.builders import linear_model, make_model, open_registry, two_input_model
 
@@ -135,6 +136,37 @@ def test_a_reference_gives_contract_and_lineage(run: Run, model_file: Path, tabl
         assert part in said
 
 
+def test_held_out_rows_add_what_the_model_answers(run: Run, model_file: Path, table: Path) -> None:
+    reference = ("--reference", str(table))
+    fail(run("publish", str(model_file), "--name", "f", "--holdout", str(table)), "together")
+    succeed(run("publish", str(model_file), "--name", "flights", *reference))
+    assert "describes no outputs" in succeed(run("show", "flights", "1"))
+    options = (*reference, "--holdout", str(table))
+    succeed(run("publish", str(model_file), "--name", "flights", *options))
+    said = succeed(run("show", "flights", "2"))
+    assert "describes no outputs" not in said
+    outputs = said[said.index("Outputs on 60 held-out rows") :]
+    assert "100 to 158" in outputs
+    assert "AA (50.0 %), UA (50.0 %)" in outputs
+
+
+def test_a_terminal_that_has_no_blocks_gets_letters(
+    run: Run, model_file: Path, table: Path, data_dir: Path
+) -> None:
+    options = ("--reference", str(table), "--holdout", str(table))
+    succeed(run("publish", str(model_file), "--name", "flights", *options))
+    assert "█" in succeed(run("show", "flights", "1"))
+    command = ("show", "flights", "1", "--data-dir", str(data_dir))
+    for encoding, blocks in (("ascii", "@"), ("latin-1", "@"), ("utf-8", "█")):
+        answer = subprocess.run(
+            [sys.executable, "-m", "registry.cli", *command],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=True,
+        )
+        assert blocks in answer.stdout.decode(encoding)
+
+
 def test_a_contract_replaces_that_of_the_reference(
     run: Run, model_file: Path, table: Path, tmp_path: Path
 ) -> None:
@@ -146,7 +178,7 @@ def test_a_contract_replaces_that_of_the_reference(
             "--contract", str(contract))
     )  # fmt: skip
     assert "reject" in said
-    assert "0 ≤ value" in said
+    assert "at least 0" in said
     assert "categories" not in said
 
 
@@ -161,6 +193,49 @@ def test_a_contract_that_is_none_is_refused_and_nothing_is_made(
     contract = tmp_path / "contract.json"
     contract.write_text(content, "latin-1")
     fail(run("publish", str(model_file), "--name", "flights", "--contract", str(contract)))
+
+
+def test_a_contract_that_does_not_fit_the_model_is_refused_with_its_line(
+    run: Run, model_file: Path, tmp_path: Path
+) -> None:
+    contract = tmp_path / "rules.toml"
+    contract.write_text('[[rules]]\nkind = "missing"\ninput = "gone"\naction = "flag"\n')
+    result = run("publish", str(model_file), "--name", "flights", "--contract", str(contract))
+    fail(result)
+    assert "rules.toml, line 3: missing: the model has no input 'gone'." in result.stderr
+
+
+def test_a_derived_contract_is_written_edited_and_published(
+    run: Run, model_file: Path, table: Path, tmp_path: Path, data_dir: Path
+) -> None:
+    derive = ["contract", "derive", str(model_file), "--reference", str(table)]
+    written = succeed(CliRunner().invoke(main, derive))
+    assert "warm_up_s = 3600.0" in written
+    contract = tmp_path / "contract.toml"
+    contract.write_text(written.replace('"flag"', '"reject"'))
+    publish = ("publish", str(model_file), "--name", "flights", "--reference", str(table))
+
+    succeed(run(*publish, "--contract", str(contract)))
+    succeed(run(*publish, "--warm-up", "5"))
+
+    shown = succeed(run("contract", "show", "flights", "1"))
+    assert shown == contract.read_text()
+    assert "warm_up_s = 5.0" in succeed(run("contract", "show", "flights", "2"))
+    registry = open_registry(data_dir)
+    found = registry.manifest(registry.version("flights", 2)).contract
+    registry.store.close()
+    assert found.warm_up_s == 5
+    assert {rule.action for rule in found.rules} == {Action.FLAG, Action.OBSERVE}
+
+
+def test_showing_a_version_says_until_when_its_rules_only_observe(
+    run: Run, model_file: Path, table: Path
+) -> None:
+    publish = ("publish", str(model_file), "--name", "flights", "--reference", str(table))
+    succeed(run(*publish))
+    assert "only observe" not in succeed(run("show", "flights", "1"))
+    succeed(run("promote", "flights", "1", "--reason", "first"))
+    assert "Its rules only observe until" in succeed(run("show", "flights", "1"))
 
 
 def write_sample(tmp_path: Path, **changes: Any) -> str:

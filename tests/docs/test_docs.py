@@ -12,13 +12,17 @@ import gateway.cli
 import registry.cli
 from gateway.app import HANDLERS
 from gateway.http.problems import STATUSES
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, Suspension
 from gateway.metrics.exposition import FAMILIES, LogState, merge
 from gateway.security import Role
 from gateway.settings import Settings
-from registry.manifest import Contract, Rule
+from registry.contract_file import read_contract
+from registry.datatypes import Datatype
+from registry.distribution import Feature, Joint, Reference
+from registry.manifest import Action, Signature, TensorSpec
 from registry.records import AuditRecord
 from registry.registry import Registry
+from registry.rules import INPUT_ACTIONS, OUTPUT_ACTIONS, check_rules
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,6 +62,8 @@ def test_every_metric_is_described_with_its_labels() -> None:
     series = metrics.series("m", 1, "champion")
     series.observe(latency_ns=1, queue_ns=1, compute_ns=1, encode_ns=1, rows=1)
     series.fail("range")
+    series.broke({"flagged range x"})
+    metrics.read_suspensions(lambda: [Suspension(model="m", version=1, requests=1, refused=1)])
     for name in (
         "in_flight",
         "in_flight_limit",
@@ -135,15 +141,37 @@ def test_the_publishing_example_runs(registry: Registry, tmp_path: Path) -> None
     assert registry.store.aliases("flights") == {"champion": 1}
 
 
-def test_the_example_of_a_contract_is_one() -> None:
-    import msgspec
+def test_the_examples_of_contracts_are_some_and_fit_a_model(tmp_path: Path) -> None:
+    x = TensorSpec(name="X", datatype=Datatype.FP32, shape=(-1, 2))
+    y = TensorSpec(name="probabilities", datatype=Datatype.FP32, shape=(-1, 2))
+    features = tuple(
+        Feature(input="X", column=column, count=1, missing=0, distribution=None)
+        for column in (0, 1)
+    )
+    joint = Joint(features=(0, 1), mean=(0, 0), whitening=(1, 0, 1), edges=(), bin_counts=(1,))
+    for ending, count in (("toml", 5), ("json", 1)):
+        [example] = blocks(ROOT / "docs" / "publishing.md", ending)
+        path = tmp_path / f"contract.{ending}"
+        path.write_text(example)
 
-    [example] = blocks(ROOT / "docs" / "publishing.md", "json")
+        contract = read_contract(path).contract
 
-    contract = msgspec.json.decode(example.encode(), type=Contract)
+        assert len((*contract.rules, *contract.outputs)) == count
+        check_rules(
+            Signature(inputs=(x,), outputs=(y,)),
+            contract,
+            Reference(rows=1, features=features, joint=joint),
+        )
 
-    assert len(contract.rules) == 2
-    assert isinstance(contract.rules[0], Rule)
+
+def test_every_kind_of_rule_and_every_action_is_described() -> None:
+    page = read("docs/publishing.md")
+    for kind, actions in {**OUTPUT_ACTIONS, **INPUT_ACTIONS}.items():
+        named = ", ".join(action for action in Action if action in actions)
+        [row] = re.findall(rf"^\| `{kind}` \|(.*)\|$", page, re.MULTILINE)
+        assert f" {named} |" in row, kind
+    described = re.findall(r"^\| `([a-z]+)` \| (?:refuses|answers)", page, re.MULTILINE)
+    assert set(described) == set(Action)
 
 
 def test_the_example_of_an_error_has_the_members_of_one() -> None:

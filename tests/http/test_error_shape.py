@@ -9,7 +9,7 @@ import pytest
 from gateway.app import HANDLERS
 from gateway.errors import BodyTimeout, GatewayError, MethodNotAllowed, Overloaded
 from gateway.http.problems import STATUSES, reply_to, reply_to_error
-from gateway.protocol.refusal import SENTENCES, Refusal
+from gateway.protocol.refusal import SENTENCES, WITHHELD, Refusal
 from registry.errors import RegistryError
 from tests.http.test_access import TABLE, call
 from tests.http.world import PROBLEM_TYPE, PROTOCOL_TYPE, World, check_problem, check_problem_body
@@ -24,7 +24,7 @@ def slugs(root: type[Exception]) -> Iterator[str]:
 
 
 def test_the_table_has_every_fault_and_nothing_else() -> None:
-    known = {*slugs(RegistryError), *slugs(GatewayError), *SENTENCES, "internal-error"}
+    known = {*slugs(RegistryError), *slugs(GatewayError), *SENTENCES, WITHHELD, "internal-error"}
 
     assert set(STATUSES) == known
 

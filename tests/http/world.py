@@ -50,7 +50,8 @@ GUARDED = Draft(
             Rule(input="x", kind=RuleKind.RANGE, action=Action.REJECT, column=0, low=0, high=10),
             Rule(input="x", kind=RuleKind.RANGE, action=Action.FLAG, column=1, low=0, high=10),
             Rule(input="x", kind=RuleKind.MISSING, action=Action.OBSERVE, column=2),
-        )
+        ),
+        refusal_cap=None,  # tests of one gateway send more bad requests than good ones
     ),
     lineage=Lineage(data_rows=10),
 )

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gateway.contract import Checker, Findings, compile_contract
+from gateway.contract import Checker, Violations, compile_contract
 from gateway.protocol.refusal import MAX_VIOLATIONS, Violation, label
 from registry.datatypes import Datatype
+from registry.distribution import Reference
 from registry.manifest import Action, Contract, Rule, RuleKind, Signature, TensorSpec
 from registry.rules import check_rules
 from registry.tensors import NUMPY_TYPES, Tensor
@@ -22,18 +23,26 @@ def rule(kind: RuleKind, action: Action = Action.REJECT, name: str = "x", **more
     return Rule(input=name, kind=kind, action=action, **more)
 
 
-def compiled(*inputs: tuple[str, str, tuple[int, ...]], rules: tuple[Rule, ...]) -> Checker:
+def compiled(
+    *inputs: tuple[str, str, tuple[int, ...]],
+    rules: tuple[Rule, ...],
+    reference: Reference | None = None,
+    can_be_met: bool = True,
+) -> Checker:
     specs = tuple(
         TensorSpec(name=name, datatype=Datatype(datatype), shape=shape)
         for name, datatype, shape in inputs
     )
     signature, contract = Signature(inputs=specs, outputs=()), Contract(rules=rules)
-    check_rules(signature, contract)
-    return compile_contract(signature, contract)
+    if can_be_met:
+        check_rules(signature, contract, reference)
+    return compile_contract(signature, contract, reference)
 
 
-def one(datatype: str, *rules: Rule, shape: tuple[int, ...] = (-1,)) -> Checker:
-    return compiled(("x", datatype, shape), rules=rules)
+def one(
+    datatype: str, *rules: Rule, shape: tuple[int, ...] = (-1,), can_be_met: bool = True
+) -> Checker:
+    return compiled(("x", datatype, shape), rules=rules, can_be_met=can_be_met)
 
 
 def array(datatype: str, values: Any) -> Tensor:
@@ -41,24 +50,24 @@ def array(datatype: str, values: Any) -> Tensor:
 
 
 def rejected(checker: Checker, tensor: Tensor) -> list[str]:
-    findings = checker.check({"x": tensor})
-    assert findings.rejected_total == len(findings.rejected)
-    return [label(violation) for violation in findings.rejected]
+    violations = checker.check({"x": tensor})
+    assert violations.rejected_total == len(violations.rejected)
+    return [label(violation) for violation in violations.rejected]
 
 
-def test_a_clean_request_gets_the_one_empty_finding() -> None:
+def test_a_clean_request_gets_the_one_empty_value() -> None:
     checker = one("FP32", rule(RuleKind.RANGE, low=0, high=1))
-    assert checker.check({"x": array("FP32", [0, 0.5, 1])}) is Findings.NONE
+    assert checker.check({"x": array("FP32", [0, 0.5, 1])}) is Violations.NONE
 
 
 def test_a_contract_without_rules_accepts_everything() -> None:
-    assert one("FP32").check({"x": array("FP32", [NAN, np.inf])}) is Findings.NONE
+    assert one("FP32").check({"x": array("FP32", [NAN, np.inf])}) is Violations.NONE
 
 
 def test_a_value_outside_its_range_is_named_with_what_was_expected() -> None:
     checker = one("FP32", rule(RuleKind.RANGE, low=0, high=4983))
-    findings = checker.check({"x": array("FP32", [1, -1, 4983, 4984])})
-    assert findings.rejected == (
+    violations = checker.check({"x": array("FP32", [1, -1, 4983, 4984])})
+    assert violations.rejected == (
         Violation(input="x", rule="range", expected="between 0 and 4983", row=1),
         Violation(input="x", rule="range", expected="between 0 and 4983", row=3),
     )
@@ -69,9 +78,9 @@ def test_a_value_outside_its_range_is_named_with_what_was_expected() -> None:
 )
 def test_a_side_without_a_limit_is_open(limits: dict[str, float], text: str) -> None:
     checker = one("FP64", rule(RuleKind.RANGE, **limits))
-    findings = checker.check({"x": array("FP64", [-np.inf, 0, np.inf])})
-    assert {violation.expected for violation in findings.rejected} == {text}
-    assert len(findings.rejected) == 2
+    violations = checker.check({"x": array("FP64", [-np.inf, 0, np.inf])})
+    assert {violation.expected for violation in violations.rejected} == {text}
+    assert len(violations.rejected) == 2
 
 
 def test_ranges_of_columns_are_kept_apart() -> None:
@@ -81,8 +90,8 @@ def test_ranges_of_columns_are_kept_apart() -> None:
         "range x[0,0]",
         "range x[1,2]",
     ]
-    findings = checker.check({"x": array("FP32", [[0, 0, 3]])})
-    assert findings.rejected[0].expected == "at most 2"
+    violations = checker.check({"x": array("FP32", [[0, 0, 3]])})
+    assert violations.rejected[0].expected == "at most 2"
 
 
 def test_a_rule_for_all_columns_and_one_for_a_column_both_hold() -> None:
@@ -110,7 +119,7 @@ def test_a_missing_value_breaks_only_the_rule_missing() -> None:
 def test_missing_values_are_sought_only_in_the_columns_of_the_rules() -> None:
     rules = [rule(RuleKind.MISSING, column=column) for column in (0, 2)]
     checker = one("FP32", *rules, shape=(-1, 3))
-    assert checker.check({"x": array("FP32", [[1, NAN, 1]])}) is Findings.NONE
+    assert checker.check({"x": array("FP32", [[1, NAN, 1]])}) is Violations.NONE
     assert rejected(checker, array("FP32", [[NAN, NAN, NAN]])) == [
         "missing x[0,0]",
         "missing x[0,2]",
@@ -121,15 +130,15 @@ def test_missing_values_are_sought_only_in_the_columns_of_the_rules() -> None:
 
 def test_integers_are_never_missing() -> None:
     checker = one("INT64", rule(RuleKind.MISSING))
-    assert checker.check({"x": array("INT64", [0])}) is Findings.NONE
+    assert checker.check({"x": array("INT64", [0])}) is Violations.NONE
 
 
 def test_a_text_outside_the_categories_is_named() -> None:
     carriers = tuple(f"A{number}" for number in range(16))
     checker = one("BYTES", rule(RuleKind.CATEGORIES, values=carriers), shape=(-1, 1))
     for unknown in ("ZZ", b"ZZ"):
-        findings = checker.check({"x": array("BYTES", [["A1"], [b"A2"], [unknown]])})
-        assert findings.rejected == (
+        violations = checker.check({"x": array("BYTES", [["A1"], [b"A2"], [unknown]])})
+        assert violations.rejected == (
             Violation(
                 input="x",
                 rule="categories",
@@ -159,7 +168,7 @@ def test_categories_of_numbers_and_truths_are_compared_exactly(
     assert rejected(checker, array(datatype, tensor)) == ["categories x[2]"]
 
 
-def test_each_action_has_its_own_findings() -> None:
+def test_each_action_has_its_own_violations() -> None:
     checker = one(
         "FP32",
         rule(RuleKind.RANGE, Action.OBSERVE, high=1),
@@ -167,35 +176,35 @@ def test_each_action_has_its_own_findings() -> None:
         rule(RuleKind.RANGE, Action.REJECT, high=3),
         rule(RuleKind.MISSING, Action.FLAG),
     )
-    findings = checker.check({"x": array("FP32", [1, 2, 3, 4, NAN])})
-    assert [label(found) for found in findings.rejected] == ["range x[3]"]
-    assert [label(found) for found in findings.flagged] == [
+    violations = checker.check({"x": array("FP32", [1, 2, 3, 4, NAN])})
+    assert [label(found) for found in violations.rejected] == ["range x[3]"]
+    assert [label(found) for found in violations.flagged] == [
         "range x[2]",
         "range x[3]",
         "missing x[4]",
     ]
-    assert [label(found) for found in findings.observed] == [
+    assert [label(found) for found in violations.observed] == [
         "range x[1]",
         "range x[2]",
         "range x[3]",
     ]
-    totals = findings.rejected_total, findings.flagged_total, findings.observed_total
+    totals = violations.rejected_total, violations.flagged_total, violations.observed_total
     assert totals == (1, 3, 3)
 
 
 def test_rules_of_several_inputs_are_all_told() -> None:
     rules = rule(RuleKind.RANGE, low=0), rule(RuleKind.CATEGORIES, name="s", values=("a",))
     checker = compiled(("s", "BYTES", (-1,)), ("x", "FP32", (-1,)), rules=rules)
-    findings = checker.check({"x": array("FP32", [-1]), "s": array("BYTES", ["b"])})
-    assert [label(found) for found in findings.rejected] == ["categories s[0]", "range x[0]"]
+    violations = checker.check({"x": array("FP32", [-1]), "s": array("BYTES", ["b"])})
+    assert [label(found) for found in violations.rejected] == ["categories s[0]", "range x[0]"]
 
 
 def test_violations_beyond_the_limit_are_counted_but_not_listed() -> None:
     checker = one("FP32", rule(RuleKind.RANGE, low=0), rule(RuleKind.MISSING), shape=(-1, 2))
     tensor = np.full((1000, 2), -1, np.float32)
     tensor[:, 1] = NAN
-    findings = checker.check({"x": tensor})
-    assert (len(findings.rejected), findings.rejected_total) == (MAX_VIOLATIONS, 2000)
+    violations = checker.check({"x": tensor})
+    assert (len(violations.rejected), violations.rejected_total) == (MAX_VIOLATIONS, 2000)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +247,7 @@ def test_a_bound_is_rounded_as_the_callers_number_was(datatype: str) -> None:
 def test_a_bound_beyond_the_datatype_is_open_or_shut() -> None:
     assert rejected(one("FP32", rule(RuleKind.RANGE, high=1e300)), array("FP32", [3e38])) == []
     for low, high, found in [(-300, 300, 0), (256, 300, 2), (-300, -1, 2), (0.2, 0.8, 2)]:
-        checker = one("UINT8", rule(RuleKind.RANGE, low=low, high=high))
+        checker = one("UINT8", rule(RuleKind.RANGE, low=low, high=high), can_be_met=False)
         assert len(rejected(checker, array("UINT8", [0, 255]))) == found
 
 
@@ -251,7 +260,7 @@ def test_large_integers_are_compared_exactly() -> None:
 
 def test_no_rows_break_nothing() -> None:
     checker = one("FP32", rule(RuleKind.RANGE, low=0), rule(RuleKind.MISSING), shape=(-1, 3))
-    assert checker.check({"x": np.zeros((0, 3), np.float32)}) is Findings.NONE
+    assert checker.check({"x": np.zeros((0, 3), np.float32)}) is Violations.NONE
 
 
 LIMITS = st.none() | st.floats(-10, 10, width=32)
@@ -280,4 +289,4 @@ def test_ranges_find_what_a_plain_comparison_finds(
             if bound.column in (None, column)
         )
     ]
-    assert rejected(one("FP32", *rules, shape=(-1, 3)), tensor) == broken
+    assert rejected(one("FP32", *rules, shape=(-1, 3), can_be_met=False), tensor) == broken

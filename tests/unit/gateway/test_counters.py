@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.metrics import Meter, Metrics, Slots, Snapshot
+from gateway.metrics import Meter, Metrics, Slots, Snapshot, Suspension
 from gateway.metrics.exposition import FAMILIES, LogState, write_text
 from gateway.metrics.slots import encode_snapshot
 from gateway.metrics.snapshot import SIZE_EDGES, TIME_EDGES_NS, total
@@ -70,6 +70,10 @@ def test_every_metric_is_written_with_its_type_and_can_be_parsed() -> None:
     metrics.unmet.fail("not-found")
     metrics.commit(5, 0.002)
     metrics.lag(0.01)
+    metrics.series("linear", 1, "champion").broke({"would-reject range distance km"})
+    metrics.read_suspensions(
+        lambda: [Suspension(model="linear", version=1, requests=200, refused=50)]
+    )
     for name in (
         "in_flight",
         "in_flight_limit",
@@ -86,6 +90,14 @@ def test_every_metric_is_written_with_its_type_and_can_be_parsed() -> None:
     assert {name: one.type for name, one in found.items()} == kinds
     assert all(one.samples and one.documentation for one in found.values())
     assert {s.labels["worker"] for s in found["gateway_in_flight"].samples} == {"3"}
+    [broken] = found["gateway_contract_violations"].samples
+    assert (broken.labels["effect"], broken.labels["rule"], broken.labels["input"]) == (
+        "would-reject", "range", "distance km",
+    )  # fmt: skip
+    [suspended] = found["gateway_contract_suspended"].samples
+    assert (suspended.labels, suspended.value) == (
+        {"model": "linear", "version": "1", "worker": "3"}, 0.25,
+    )  # fmt: skip
 
 
 def test_a_log_that_cannot_be_read_has_no_samples() -> None:

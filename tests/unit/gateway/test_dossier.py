@@ -166,7 +166,7 @@ def test_a_dossier_tells_answer_input_rules_version_and_decision(scene: Scene) -
         record.id,
         "because VR-118 says so",
         "Adds three numbers.",
-        "x lies between 0 and 5.",
+        "x is between 0 and 5.",
         "Column 0 of x is at least 0.",
         "accuracy",
         "0.7 to 0.8",

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from gateway import cases
 from gateway.cases import Answer, Call, Denial
+from gateway.contract.labels import MOST_LABEL_BYTES
 from gateway.errors import Overloaded, QueueTooLong, Unauthenticated, Unforeseen
 from gateway.journal import Done, Journal
 from gateway.loader import EMPTY_ROSTER
@@ -402,7 +402,7 @@ async def hold_the_thread(bench: Bench) -> asyncio.Task[Answer | Denial]:
 
 
 def test_all_that_a_record_may_name_fits_into_it_together() -> None:
-    most = "x" * (cases._MOST_LABEL_BYTES - 3)
+    most = "x" * (MOST_LABEL_BYTES - 3)
     record = AuditRecord(
         id="01a20f94-bc2f-7e70-80fa-928be823b14d",
         kind=Kind.INFERENCE,
@@ -423,6 +423,7 @@ def test_all_that_a_record_may_name_fits_into_it_together() -> None:
         violations=(most,),
         flags=(most,),
         observed=(most,),
+        repaired=(most,),
     )
 
     assert len(encode_record(record)) <= MAX_LEAF
@@ -437,7 +438,7 @@ def test_a_record_names_of_many_violations_what_there_is_room_for(
 
         assert len(denial.refusal.violations) == 100
         [record] = bench.records()
-        assert record.violations[:2] == (f"range {LONG_NAME}[0,0]", f"range {LONG_NAME}[0,1]")
+        assert record.violations == (f"range {LONG_NAME}[0,0]",)
         assert len(encode_record(record)) <= MAX_LEAF
 
     play(scenario)
@@ -506,6 +507,9 @@ def test_a_run_that_would_wait_too_long_is_refused_at_once(play: Callable[..., N
         assert len(waiting) == 3  # one runs, and two wait for 0.6 and 1.2 s
         assert refused.result().refusal.code == "overloaded"
         await asyncio.gather(*waiting)
+        ids = [record.id for record in bench.records()]
+        assert len(ids) == len(set(ids)) == 4  # and each call has one record
+        assert bench.pipeline._in_flight == 0
 
     play(scenario, in_flight_limit=4)
 

@@ -7,7 +7,8 @@ import apsw
 from registry.entry import read_heading
 
 _SCHEMA_2 = Path(__file__).with_name("schema_2.sql")
-_SAME = ("version", "alias_change", "key", "setting", "position")
+_SAME = ("version", "alias_change", "setting", "position")
+_KEY = "id, name, digest, roles, author, created, expires, revoked"
 
 
 def as_format_2(data_dir: Path) -> None:
@@ -28,6 +29,7 @@ def as_format_2(data_dir: Path) -> None:
             )  # fmt: skip
         for table in _SAME:
             connection.execute(f"INSERT INTO {table} SELECT * FROM current.{table}")
+        connection.execute(f"INSERT INTO key SELECT {_KEY} FROM current.key")
         connection.execute(
             "INSERT INTO payload SELECT idx, salt, input, output FROM current.payload"
         )

@@ -6,14 +6,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.contract import derive_contract, with_action, with_rule
+from registry.datatypes import Datatype
+from registry.distribution import Discrete, Feature, FreeText, Joint, Numeric, Reference
 from registry.errors import Rejected
-from registry.manifest import Action, Contract, Rule, RuleKind
+from registry.manifest import (
+    WHOLE_ROWS,
+    Action,
+    Contract,
+    Rule,
+    RuleKind,
+    Signature,
+    TensorSpec,
+)
 from registry.reference import derive_reference
-from registry.tensors import Tensor
+from registry.rules import check_rules
+from registry.tensors import Tensor, datatype_of
 
 
 def contract_of(**columns: Tensor) -> Contract:
-    return derive_contract(derive_reference(columns))
+    specs = tuple(
+        TensorSpec(name=name, datatype=datatype_of(tensor), shape=(-1, *tensor.shape[1:]))
+        for name, tensor in columns.items()
+    )
+    return derive_contract(derive_reference(columns), Signature(inputs=specs, outputs=()))
 
 
 def rules(contract: Contract, kind: RuleKind) -> list[Rule]:
@@ -98,3 +113,85 @@ def test_a_publishers_rule_takes_the_place_of_the_derived_one() -> None:
     assert [r for r in rules(changed, RuleKind.RANGE) if r.input == "x"] == [own]
     assert len(changed.rules) == len(contract.rules)
     assert len(with_rule(Contract(), own).rules) == 1
+
+
+def derived(datatype: str, distribution: Numeric | Discrete | FreeText) -> Contract:
+    feature = Feature(input="x", count=10, missing=0, distribution=distribution)
+    spec = TensorSpec(name="x", datatype=Datatype(datatype), shape=(-1,))
+    signature = Signature(inputs=(spec,), outputs=())
+    contract = derive_contract(Reference(rows=10, features=(feature,)), signature)
+    check_rules(signature, contract)
+    return contract
+
+
+FEW = Discrete(values=(0, 1, 4), counts=(5, 3, 2))
+WHOLE = Numeric(
+    minimum=0, maximum=9, mean=4, std=2, edges=(2, 4, 6), bin_counts=(3, 3, 2, 2), is_integer=True
+)
+
+
+def test_few_integers_are_the_only_ones_that_pass() -> None:
+    [rule] = rules(derived("INT32", FEW), RuleKind.CATEGORIES)
+    assert (rule.values, rule.action) == (("0", "1", "4"), Action.FLAG)
+
+
+def test_few_integers_among_floats_are_whole_and_in_a_range() -> None:
+    contract = derived("FP32", FEW)
+    [found] = rules(contract, RuleKind.RANGE)
+    assert (found.low, found.high) == (-0.5, 4.5)
+    assert len(rules(contract, RuleKind.INTEGER)) == 1
+    assert rules(contract, RuleKind.CATEGORIES) == []
+
+
+def test_whole_numbers_are_demanded_where_an_input_could_hold_others() -> None:
+    assert len(rules(derived("FP64", WHOLE), RuleKind.INTEGER)) == 1
+    assert rules(derived("INT64", WHOLE), RuleKind.INTEGER) == []
+
+
+@pytest.mark.parametrize(
+    ("datatype", "distribution"),
+    [("BOOL", Discrete(values=(0, 1), counts=(5, 5))), ("BOOL", WHOLE)],
+)
+def test_what_cannot_be_broken_is_no_rule(datatype: str, distribution: Discrete | Numeric) -> None:
+    kinds = {rule.kind for rule in derived(datatype, distribution).rules}
+    assert kinds == {RuleKind.MISSING}
+
+
+def test_rows_as_far_out_as_one_of_a_thousand_are_flagged() -> None:
+    feature = Feature(input="x", count=10, missing=0, distribution=WHOLE)
+    joint = Joint(
+        features=(0,), mean=(4.0,), whitening=(0.5,), edges=(1, 3, 7, 11, 15), bin_counts=(10,)
+    )
+    spec = TensorSpec(name="x", datatype=Datatype.FP32, shape=(-1,))
+    signature = Signature(inputs=(spec,), outputs=())
+    reference = Reference(rows=10, features=(feature,), joint=joint)
+
+    contract = derive_contract(reference, signature)
+
+    check_rules(signature, contract, reference)
+    [rule] = rules(contract, RuleKind.JOINT)
+    assert (rule.input, rule.high, rule.action) == (WHOLE_ROWS, 11, Action.FLAG)
+
+
+def test_derived_rules_observe_for_an_hour_and_changes_keep_that() -> None:
+    contract = contract_of(x=np.ones(3))
+    own = Rule(input="x", kind=RuleKind.RANGE, action=Action.REJECT, low=0.0)
+    for one in (
+        contract,
+        with_rule(contract, own),
+        with_action(contract, "x", RuleKind.RANGE, Action.REJECT),
+    ):
+        assert one.warm_up_s == 3600
+
+
+def test_ids_and_notes_and_vectors_may_have_any_value() -> None:
+    contract = contract_of(
+        id=np.array([f"id-{i}" for i in range(300)], object),
+        note=np.array([f"one two three four {i}" for i in range(300)], object),
+        vector=np.ones((300, 70)),
+    )
+    assert [(r.input, r.column, r.kind) for r in contract.rules] == [
+        ("id", None, RuleKind.MISSING),
+        ("note", None, RuleKind.MISSING),
+        ("vector", None, RuleKind.MISSING),
+    ]

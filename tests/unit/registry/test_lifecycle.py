@@ -1,8 +1,9 @@
 """Every state, every step, and where a rollback leads."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,8 +22,11 @@ from registry.lifecycle import (
     advance,
     champions,
     check_promotion,
+    first_named,
     rollback_target,
+    warm_up_ends,
 )
+from registry.manifest import Contract
 from registry.versions import AliasCause, AliasChange, Version, VersionState
 
 NOBODY_RETIRED: frozenset[int] = frozenset()
@@ -220,3 +224,20 @@ class Champions(RuleBasedStateMachine):
 
 TestChampions: Any = Champions.TestCase
 TestChampions.settings = settings(max_examples=60, stateful_step_count=25)
+
+
+def test_a_warm_up_begins_with_the_first_alias_whichever_it_is() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    history = [
+        msgspec.structs.replace(change(version), alias=alias, at=start + timedelta(hours=hour))
+        for hour, (alias, version) in enumerate(
+            [("candidate", 2), ("champion", 1), ("candidate", None), ("champion", 2)]
+        )
+    ]
+
+    named = first_named(history)
+
+    assert named == {2: start, 1: start + timedelta(hours=1)}
+    contract = Contract(warm_up_s=60.0)
+    assert warm_up_ends(contract, named.get(2)) == start + timedelta(seconds=60)
+    assert warm_up_ends(contract, named.get(3)) is None

@@ -4,8 +4,10 @@ import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
+from registry.audit.summary import count_rules
 from registry.entry import Entry, decode_record, encode_record, new_record_id
 from registry.records import AuditRecord, Kind, Lane, Outcome, RecordFilter
 from registry.registry import Registry
@@ -14,7 +16,17 @@ from tests.builders import linear_model, publish
 START = datetime(2026, 3, 1, 22, 30, tzinfo=UTC)
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 EVER = (datetime(1970, 1, 1, tzinfo=UTC), LATER)
-LABELS = ("range x[1]", "range x[2,3]", "range x", "missing y[0]", "range odd [name][4]")
+WOULD = " (would reject)"
+LABELS = (
+    "range x[1] (would reject)",
+    "missing y (would reject)",
+    "range odd [name][4] (would reject)",
+    "range x[1]",
+    "range x[2,3]",
+    "range x",
+    "missing y[0]",
+    "range odd [name][4]",
+)
 
 
 def make_records(seed: int, count: int) -> list[AuditRecord]:
@@ -42,7 +54,14 @@ def make_record(rng: random.Random) -> AuditRecord:
         violations=some(),
         flags=some(),
         observed=some(),
+        repaired=some(),
     )
+
+
+def without_place(label: str) -> str:
+    rule = label.removesuffix(WOULD)
+    placeless = rule[: rule.rindex("[")] if rule.endswith("]") else rule
+    return placeless + label[len(rule) :]
 
 
 def recount(registry: Registry, hours: int, model: str | None = None) -> Counter[object]:
@@ -62,11 +81,9 @@ def recount(registry: Registry, hours: int, model: str | None = None) -> Counter
             ("violation", record.violations),
             ("flag", record.flags),
             ("observed", record.observed),
+            ("repaired", record.repaired),
         ):
-            without_place = {
-                label[: label.rindex("[")] if label.endswith("]") else label for label in labels
-            }
-            for rule in without_place:
+            for rule in set(map(without_place, labels)):
                 counts[*alike, aspect, rule] += 1
     return counts
 
@@ -91,6 +108,37 @@ def test_the_tallies_are_those_of_a_recount(registry: Registry, hours: int) -> N
     assert kept(registry, hours) == recount(registry, hours)
     assert kept(registry, hours, "linear") == recount(registry, hours, "linear")
     assert sum(kept(registry, hours, "linear").values()) > 100
+
+
+def test_rules_are_counted_for_a_version_by_what_was_done(registry: Registry) -> None:
+    version = publish(registry, "linear", linear_model())
+    [one] = make_records(3, 1)
+    time = str(int(LATER.timestamp()) * 1_000_000_000 - 1_000_000_000)
+    record = msgspec.structs.replace(
+        one,
+        time=time,
+        model="linear",
+        version=1,
+        violations=("range x[1]", "range x[2]", "dtype-mismatch x[1]"),
+        flags=("range x[0] (would reject)",),
+        observed=("joint *[4]",),
+        repaired=("missing x[3]",),
+    )
+    others = [msgspec.structs.replace(record, id=new_record_id(n), version=2) for n in range(2)]
+    entries = [Entry(encode_record(each), None) for each in (record, *others)]
+    registry.store.integrate("one.segment", 0, 1, entries)
+
+    found = {
+        line.rule: (line.refused, line.flagged, line.repaired, line.observed)
+        for line in count_rules(registry.store, version, LATER)
+    }
+
+    assert found == {
+        "range x": (1, 0, 0, 0),
+        "range x (would reject)": (0, 1, 0, 0),
+        "joint *": (0, 0, 0, 1),
+        "missing x": (0, 0, 1, 0),
+    }
 
 
 def test_what_was_not_committed_is_not_counted(registry: Registry) -> None:
