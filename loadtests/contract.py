@@ -24,7 +24,7 @@ from registry.manifest import (
 from registry.tensors import Tensor
 
 _COLUMNS = 30
-_ROUNDS, _CALLS = 30, 2_000
+_ROUNDS, _CALLS = 500, 200
 _NUMBERS = Numeric(minimum=0, maximum=1, mean=0, std=1, edges=(), bin_counts=(1,))
 
 

@@ -44,6 +44,11 @@ def main() -> None:
     "--reference", type=FILE, help="Training data (.csv, .parquet, .npz): reference and contract."
 )
 @click.option(
+    "--holdout",
+    type=FILE,
+    help="Rows like those, not trained on: what the model answers on them joins the reference.",
+)
+@click.option(
     "--contract",
     "contract_path",
     type=FILE,
@@ -67,6 +72,7 @@ def publish(  # noqa: PLR0917 - click passes them by name
     data_dir: Path,
     name: str,
     reference: Path | None,
+    holdout: Path | None,
     contract_path: Path | None,
     warm_up_s: float | None,
     sample: Path | None,
@@ -77,11 +83,13 @@ def publish(  # noqa: PLR0917 - click passes them by name
     """Publish an ONNX file as the next version of a model."""
     if promote != (reason is not None):
         raise click.ClickException("Give --promote and --reason together, or neither.")
+    if holdout is not None and reference is None:
+        raise click.ClickException("Give --holdout together with --reference.")
     # Asked first, so that no version is left behind that was to be promoted.
     check_model_name(name)
     if reason is not None:
         check_reason(reason)
-    artifact, draft = read_draft(model_file, reference, description)
+    artifact, draft = read_draft(model_file, reference, description, holdout=holdout)
     file = None if contract_path is None else read_contract(contract_path)
     if file is not None:
         draft = replace(draft, contract=file.contract)

@@ -93,8 +93,19 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
     Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
+def can_print(text: str) -> bool:
+    """Say whether the encoding of the terminal, or of the pipe, has all characters of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def printable(cell: object) -> str:
     """Write a value for a terminal; what could steer it is escaped, since callers chose the text.
+
+    So is what the encoding of the terminal has not.
 
     >>> printable("\\x1b[2Jdone")
     '\\\\x1b[2Jdone'
@@ -103,4 +114,5 @@ def printable(cell: object) -> str:
         return ""
     if isinstance(cell, datetime):
         return cell.isoformat(" ", "milliseconds")
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(cell))
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(cell))
+    return text if can_print(text) else text.encode("ascii", "backslashreplace").decode()

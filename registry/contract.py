@@ -87,15 +87,9 @@ def _value_rules(feature: Feature, datatype: Datatype | None) -> Sequence[Rule]:
     if datatype is Datatype.BOOL:
         return []
     if isinstance(found, Numeric):
-        iqr = quantile(found, 0.75) - quantile(found, 0.25)
-        numbers = [_range(feature, found.minimum, found.maximum, iqr)]
-        return [*numbers, *_integer(feature, datatype)] if found.is_integer else numbers
+        return [_range(feature, found), *(_integer(feature, datatype) if found.is_integer else [])]
     if isinstance(found, Discrete) and datatype in FLOATS:
-        iqr = _discrete_quantile(found, 0.75) - _discrete_quantile(found, 0.25)
-        return [
-            _range(feature, found.values[0], found.values[-1], iqr),
-            *_integer(feature, datatype),
-        ]
+        return [_range(feature, found), *_integer(feature, datatype)]
     if isinstance(found, Discrete):
         return [_categories(feature, tuple(map(str, found.values)))]
     if isinstance(found, Categorical) and found.other == 0:
@@ -103,8 +97,9 @@ def _value_rules(feature: Feature, datatype: Datatype | None) -> Sequence[Rule]:
     return []
 
 
-def _range(feature: Feature, least: float, most: float, iqr: float) -> Rule:
-    low, high = least - MARGIN_IQR * iqr, most + MARGIN_IQR * iqr
+def _range(feature: Feature, found: Numeric | Discrete) -> Rule:
+    margin = MARGIN_IQR * (quantile(found, 0.75) - quantile(found, 0.25))
+    low, high = quantile(found, 0) - margin, quantile(found, 1) + margin
     return _rule(
         feature,
         RuleKind.RANGE,
@@ -124,13 +119,3 @@ def _categories(feature: Feature, values: tuple[str, ...]) -> Rule:
 
 def _rule(feature: Feature, kind: RuleKind, action: Action, **members: Any) -> Rule:
     return Rule(input=feature.input, column=feature.column, kind=kind, action=action, **members)
-
-
-def _discrete_quantile(discrete: Discrete, share: float) -> int:
-    """Return the least value that a share of all values does not exceed."""
-    reached, total = 0, sum(discrete.counts)
-    for value, count in zip(discrete.values, discrete.counts, strict=True):
-        reached += count
-        if reached >= share * total:
-            return value
-    return discrete.values[-1]

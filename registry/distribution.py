@@ -54,8 +54,9 @@ class HighCardinality(
 ):
     """Distribution of texts with too many values to keep: the most frequent, and buckets of all.
 
-    `bloom` is a Bloom filter over all values of training, in base64, of which `hashes` bits a value
-    are set; a value that is not in it was never seen.
+    `bloom` is a filter of all values of training, in base64, of which `hashes` bits a value are set
+    (see `text_digest`): a value that is not in it was never seen. It is empty, and `hashes` 0,
+    where values are new as a rule. Of `count` values, `unseen` may be expected not to be in it.
     """
 
     distinct: int
@@ -64,6 +65,7 @@ class HighCardinality(
     buckets: tuple[int, ...]
     bloom: str
     hashes: int
+    unseen: int = 0
 
 
 class FreeText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="text"):
@@ -71,7 +73,8 @@ class FreeText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
     Lengths in characters are counted as in Numeric, `non_ascii` are the texts with a letter beyond
     ASCII. Of the words, lower-case runs of letters and digits, `words` were counted and `buckets`
-    has how many fall into each; `bloom` and `hashes` are as in HighCardinality, over the words.
+    has how many fall into each. `bloom` and `hashes` are as in HighCardinality, over the words of
+    `LEAST_COUNT` texts or more; `unseen` of the words counted are not in it.
     """
 
     length_edges: tuple[float, ...]
@@ -81,14 +84,16 @@ class FreeText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     buckets: tuple[int, ...]
     bloom: str
     hashes: int
+    unseen: int = 0
 
 
 class Embedding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="embedding"):
     """Distribution of long vectors, by their lengths and their signs along random directions.
 
-    The vectors are [n, k]. Direction j is a unit vector drawn from `seed`; `thresholds[j]` is the
-    median of the training rows along it and `above[j]` counts the rows beyond that. `norm_edges`
-    and `norm_counts` are of Euclidean lengths, as in Numeric.
+    The vectors are [n, k]; one with a missing element is missing. Direction j is a unit vector
+    drawn from `seed`; `thresholds[j]` is the median of the training rows along it and `above[j]`
+    counts the rows beyond that. `norm_edges` and `norm_counts` are of Euclidean lengths, as in
+    Numeric.
     """
 
     columns: int
@@ -122,8 +127,8 @@ class Joint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `features` are indexes into the reference's features, all Numeric or Discrete, in the order of
     `mean`. `whitening` has the rows of the lower triangle of L with L'L = the inverse covariance,
     flat, so that the squared distance of x is |L(x - mean)|^2. Missing values count as the mean.
-    `edges` are the stored quantiles .5, .9, .99, .999 and .9999 of the training rows' squared
-    distances, `bin_counts` as in Numeric.
+    `edges` are the quantiles .5, .9, .99, .999 and .9999 of the training rows' squared distances,
+    each from the middle of all other rows, as a new row is; `bin_counts` as in Numeric.
     """
 
     features: tuple[int, ...]

@@ -15,9 +15,15 @@ class _Request(msgspec.Struct):
 
 
 def read_draft(
-    model_file: Path, reference: Path | None, description: str = ""
+    model_file: Path,
+    reference: Path | None,
+    description: str = "",
+    *,
+    holdout: Path | None = None,
 ) -> tuple[bytes, Draft]:
     """Read a model, and derive reference and contract where there is training data.
+
+    `holdout` are rows like these that the model was not trained on, for its outputs.
 
     Raises Rejected, and ClickException where packages are missing that reading a table needs.
     """
@@ -33,7 +39,9 @@ def read_draft(
         raise click.ClickException(
             "Reading a reference needs more packages: pip install 'governed-gateway[publish]'."
         ) from error
-    drafted: tuple[bytes, Draft] = publishing.draft_from_file(model_file, reference, description)
+    drafted: tuple[bytes, Draft] = publishing.draft_from_file(
+        model_file, reference, description, holdout_file=holdout
+    )
     return drafted
 
 

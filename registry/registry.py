@@ -10,6 +10,7 @@ from msgspec import Struct
 from registry import lifecycle
 from registry.admission.admit import admit
 from registry.artifacts import Artifacts, digest_of
+from registry.coherence import check_reference
 from registry.drift_policy import holding
 from registry.entry import new_record_id
 from registry.errors import (
@@ -62,10 +63,13 @@ class Registry:
     def publish(self, model: str, artifact: bytes, draft: Draft, author: Author) -> Version:
         """Make an admitted file the next version of a model; it is not live until promoted.
 
-        Raises Rejected with the check that the file or its contract failed, and InvalidRequest.
+        Raises Rejected with the check that the file, its contract or its reference failed, and
+        InvalidRequest.
         """
         check_model_name(model)
         admission = admit(artifact, draft.sample)
+        if draft.reference is not None:
+            check_reference(admission.signature, draft.reference)
         check_rules(admission.signature, draft.contract, draft.reference)
         is_changed = admission.artifact is not artifact
         manifest = Manifest(

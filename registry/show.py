@@ -1,20 +1,20 @@
 """How a version looks in a terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import click
 
 from registry.audit.summary import RuleCount
-from registry.console import print_table, printable
-from registry.distribution import Categorical, Feature, Numeric, Reference
+from registry.console import can_print, print_table, printable
+from registry.distribution import Feature, Reference
 from registry.manifest import Certificate, Lineage, Manifest
+from registry.portrait import bars, in_words, joint_in_words, kind_of, share, sparkline
 from registry.rules.words import expected_in_words
 from registry.times import now
 from registry.versions import Version
-
-_MOST_NAMED = 5
 
 
 def print_summary(version: Version, manifest: Manifest, aliases: Iterable[str] = ()) -> None:
@@ -88,7 +88,7 @@ def print_origin(manifest: Manifest) -> None:
     if manifest.reference is None:
         click.echo("There is no reference.")
     else:
-        _print_reference(manifest.reference)
+        _print_reference(manifest.reference, manifest.signature.labels)
     _print_lineage(manifest.lineage)
     if manifest.lineage.metrics:
         print_table(
@@ -102,15 +102,30 @@ def print_origin(manifest: Manifest) -> None:
         )  # fmt: skip
 
 
-def _print_reference(reference: Reference) -> None:
+def _print_reference(reference: Reference, labels: Mapping[str, Sequence[str]]) -> None:
+    _print_features(reference.features, f"Reference of {reference.rows:,} rows", {})
+    if reference.joint is not None:
+        _print_facts({"joint": joint_in_words(reference.joint)})
+    if reference.outputs:
+        title = f"Outputs on {reference.output_rows:,} held-out rows"
+        _print_features(reference.outputs, title, labels)
+    else:
+        click.echo("The reference describes no outputs; publish with --holdout to have them.")
+
+
+def _print_features(
+    features: Iterable[Feature], title: str, labels: Mapping[str, Sequence[str]]
+) -> None:
+    is_ascii = not can_print(sparkline(range(9)))
     print_table(
-        ("values of", "present", "missing", "distribution"),
+        ("values of", "kind", "present", "missing", "bars", "distribution"),
         (
-            (_place(feature.input, feature.column), f"{feature.count:,}", f"{feature.missing:,}",
-             _distribution(feature))
-            for feature in reference.features
+            (_place(feature.input, feature.column, labels), kind_of(feature.distribution),
+             f"{feature.count:,}", share(feature.missing, feature.count + feature.missing),
+             sparkline(bars(feature.distribution), is_ascii=is_ascii), in_words(feature))
+            for feature in features
         ),
-        f"Reference of {reference.rows:,} rows",
+        title,
     )  # fmt: skip
 
 
@@ -135,23 +150,11 @@ def _print_facts(facts: dict[str, Any]) -> None:
             click.echo(f"{name:12} {printable(value)}")
 
 
-def _place(name: str, column: int | None) -> str:
-    return name if column is None else f"{name}[{column}]"
-
-
-def _distribution(feature: Feature) -> str:
-    found = feature.distribution
-    if isinstance(found, Numeric):
-        return (
-            f"{found.minimum:g} to {found.maximum:g}, mean {found.mean:.4g}, "
-            f"standard deviation {found.std:.4g}"
-        )
-    if isinstance(found, Categorical):
-        rare = f"; {found.other:,} in other values" if found.other else ""
-        return _named(found.values) + rare
-    return "no value"
-
-
-def _named(values: tuple[str, ...]) -> str:
-    more = len(values) - _MOST_NAMED
-    return ", ".join(values[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+def _place(
+    name: str, column: int | None, labels: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> str:
+    """Name a feature; a column of classes by its class."""
+    if column is None:
+        return name
+    classes = labels.get(name, ())
+    return f"{name}: {classes[column]}" if column < len(classes) else f"{name}[{column}]"

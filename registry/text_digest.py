@@ -93,16 +93,16 @@ class BloomFilter:
 
 
 def make_filter(digests: Collection[int], false_share: float) -> BloomFilter:
-    """Make a filter of the digests of texts that takes about `false_share` of others for known.
+    """Make a filter of the digests of texts that takes `false_share` of others for known, or more.
 
-    It takes more of them where the bits of the largest filter do not suffice. The number of bits is
-    the power of two nearest to what `false_share` asks for.
+    The number of bits is a power of two: the greatest at which it takes as many, up to 65,536. So
+    it takes about twice as many at most, where these suffice; a few texts have 64 bits.
     """
     if not digests:
         return BloomFilter(bytes(_LEAST_BITS // 8), 1)
     n = len(digests)
     wanted = n * log(1 / false_share) / log(2) ** 2
-    size = min(_MOST_BITS, max(_LEAST_BITS, 2 ** round(log2(wanted))))
+    size = min(_MOST_BITS, max(_LEAST_BITS, 2 ** int(log2(wanted))))
     hashes = _best_hashes(size, n)
     filled = bytearray(size // 8)
     empty = BloomFilter(bytes(size // 8), hashes)

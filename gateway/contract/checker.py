@@ -25,6 +25,7 @@ from gateway.contract.numbers import (
     is_not_finite,
     leaves,
     marks_nothing,
+    only_columns,
 )
 from gateway.contract.texts import (
     Breaks,
@@ -225,7 +226,7 @@ def _watch(spec: TensorSpec, rules: Sequence[Rule]) -> _Watch:
     for kind, marker in _markers(spec):
         same = [rule for rule in rules if rule.kind is kind]
         if same:
-            screens.append(marks_nothing(in_columns(spec, same, marker)))
+            screens.append(marks_nothing(only_columns(spec, same, marker)))
             tests.extend(_marker_tests(spec, same, marker))
     return _Watch(spec.name, tuple(screens), tuple(tests))
 

@@ -26,6 +26,10 @@ class JointDistance:
         self._columns = [(one.input, one.column or 0) for one in features]
         self._mean = np.array(joint.mean)
         size = len(features)
+        # Whether the features are the columns of one input, as they stand.
+        self._is_plain = [column for _, column in self._columns] == list(range(size)) and (
+            len(self._inputs) == 1
+        )
         whitening = np.zeros((size, size))
         whitening[np.tril_indices(size)] = joint.whitening
         self._turn = np.ascontiguousarray(whitening.T)
@@ -65,6 +69,10 @@ class JointDistance:
         return turned
 
     def _rows(self, tensors: Mapping[str, Tensor]) -> Tensor | None:
+        if self._is_plain:
+            only = tensors[self._inputs[0]]
+            if only.shape[1:] == self._mean.shape:
+                return only
         blocks = [tensors[name] for name in self._inputs]
         blocks = [block if block.ndim == 2 else block.reshape(-1, 1) for block in blocks]
         count = len(blocks[0])

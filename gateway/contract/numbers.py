@@ -48,5 +48,14 @@ def in_columns(spec: TensorSpec, rules: Sequence[Rule], marks: Marker) -> Marker
     return lambda tensor: marks(tensor) & watched
 
 
+def only_columns(spec: TensorSpec, rules: Sequence[Rule], marks: Marker) -> Marker:
+    """Mark nothing but what is in the columns of the rules, in a mask that has no others."""
+    columns = [rule.column for rule in rules if rule.column is not None]
+    if len(columns) < len(rules) or set(columns) == set(range(spec.shape[-1])):
+        return marks
+    taken = np.array(sorted(set(columns)))
+    return lambda tensor: marks(tensor.take(taken, -1))
+
+
 def marks_nothing(marks: Marker) -> Callable[[Tensor], bool]:
     return lambda tensor: not np.count_nonzero(marks(tensor))

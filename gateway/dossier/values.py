@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.dossier.markup import Child, Markup, element, join
 from gateway.dossier.words import shown
-from registry.distribution import Categorical, Feature, Numeric, Reference
+from registry.distribution import Reference
+from registry.portrait import in_words
 from registry.tensors import Tensor, datatype_of
 
 _MOST_ROWS = 6
 _MOST_COLUMNS = 60
 _MOST_VALUES = 40
-_MOST_NAMED = 4
 
 Line = tuple[Child, ...]
 
@@ -47,7 +47,7 @@ def tensor_table(
             line: list[Child] = [_label(name, column, labels), *values]
             if reference is not None:
                 feature = seen.get((name, column)) or seen.get((name, None))
-                line.append(_in_training(feature))
+                line.append("–" if feature is None else in_words(feature))
             lines.append(tuple(line))
     if reference is not None:
         head.append("seen in training")
@@ -100,13 +100,3 @@ def _first_values(name: str, tensor: Tensor) -> Markup:
         element("p", f"{kind}: {tensor.size:,} values, of which the first are", class_="soft"),
         element("pre", values + more),
     )
-
-
-def _in_training(feature: Feature | None) -> str:
-    found = None if feature is None else feature.distribution
-    if isinstance(found, Numeric):
-        return f"{found.minimum:g} to {found.maximum:g}, mean {found.mean:.4g}"
-    if isinstance(found, Categorical):
-        more = len(found.values) - _MOST_NAMED
-        return ", ".join(found.values[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return "–"

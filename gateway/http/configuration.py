@@ -11,8 +11,9 @@ from gateway.http.health import ModelName, VersionText
 from gateway.loader import Loader
 from gateway.security import Role
 from registry.datatypes import Datatype
-from registry.distribution import Reference
+from registry.distribution import Feature, Reference
 from registry.manifest import Contract, TensorSpec
+from registry.portrait import kind_of
 from registry.registry import Registry
 
 _READERS = open_to(Role.INVOKER, Role.VIEWER)
@@ -29,17 +30,22 @@ class TensorConfiguration(Struct, kw_only=True):
 
 
 class ReferenceFeature(Struct, kw_only=True):
+    """One input or output, or a column of it, and the kind of its distribution."""
+
     input: str
     column: int | None
+    kind: str
     count: int
     missing: int
 
 
 class ReferenceSummary(Struct, kw_only=True):
-    """On how many values of each input the reference stands."""
+    """On how many values of each input the reference stands, and of each output."""
 
     rows: int
     features: list[ReferenceFeature]
+    output_rows: int
+    outputs: list[ReferenceFeature]
 
 
 class ModelConfiguration(Struct, kw_only=True):
@@ -119,10 +125,17 @@ def _tensor(spec: TensorSpec, is_batched: bool) -> TensorConfiguration:
 def _summary(reference: Reference) -> ReferenceSummary:
     return ReferenceSummary(
         rows=reference.rows,
-        features=[
-            ReferenceFeature(
-                input=one.input, column=one.column, count=one.count, missing=one.missing
-            )
-            for one in reference.features
-        ],
+        features=[_feature(one) for one in reference.features],
+        output_rows=reference.output_rows,
+        outputs=[_feature(one) for one in reference.outputs],
+    )
+
+
+def _feature(feature: Feature) -> ReferenceFeature:
+    return ReferenceFeature(
+        input=feature.input,
+        column=feature.column,
+        kind=kind_of(feature.distribution),
+        count=feature.count,
+        missing=feature.missing,
     )

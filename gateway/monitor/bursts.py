@@ -8,7 +8,7 @@ Linear Models, 2nd ed. (1989), p. 124). That dividing the evidence by it restore
 rate is shown by simulation, not proven.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import sqrt
 from operator import add, mul, sub
 
@@ -16,22 +16,21 @@ from msgspec import Struct
 
 from gateway.monitor.events import Group, Kind
 
-# Fewer differences between blocks say too little; until then as many rows count as one.
-LEAST_DIFFERENCES = 20
+# Fewer differences, those of twenty blocks, say too little; until then as many rows count as one.
+LEAST_DIFFERENCES = 19
 UNMEASURED = 20.0
 _MEMORY = 400  # differences; earlier ones are slowly forgotten
 # A look alone tells of a burst where it measures more than by chance: as many standard deviations.
 _CHANCE = 4.0
 _LEAST_EFFECT = 0.01  # 0 is for what was not measured
 _LEAST_ROWS = 4
-_MOST_BLOCKS = 32
-_EDGE_STEP = 4  # events at neighbouring edges are nearly the same: every fourth is measured
+_MOST_BLOCKS = 30
 
 Columns = Sequence[Sequence[int]]
 
 
 class Bursts(Struct, frozen=True, array_like=True):
-    """The design effects of the measured events of a group, from so many differences.
+    """The design effects of the events of a group without opposites, from so many differences.
 
     `effects` are means over many looks, 0 where the event never changed yet. `latest` is what the
     last look alone gave, 0 where that was no more than chance: so a first burst of its kind is seen
@@ -45,7 +44,7 @@ class Bursts(Struct, frozen=True, array_like=True):
     @classmethod
     def unmeasured(cls, group: Group) -> "Bursts":
         """Return what is known before the first look."""
-        none = (0.0,) * len(_measured(group))
+        none = (0.0,) * group.bases
         return cls(none, none)
 
     def learn(self, group: Group, columns: Columns) -> "Bursts":
@@ -70,19 +69,16 @@ class Bursts(Struct, frozen=True, array_like=True):
         """Return the design effect of each event of the group, at least 1."""
         if self.differences < LEAST_DIFFERENCES:
             return [max(UNMEASURED, group.burst)] * group.bases
-        effects = [
+        return [
             max(1.0, effect, latest) if effect else max(UNMEASURED, group.burst)
             for effect, latest in zip(self.effects, self.latest, strict=True)
         ]
-        if group.kind is not Kind.EDGE:
-            return effects
-        last = len(effects) - 1
-        return [effects[min(last, event // _EDGE_STEP)] for event in range(group.bases)]
 
 
 def pool(blocks: Sequence[Sequence[int]]) -> list[list[int]]:
     """Join neighbouring blocks until each has enough rows and there are not many of them."""
-    least = max(_LEAST_ROWS, sum(block[0] for block in blocks) / _MOST_BLOCKS)
+    rows = sum(block[0] for block in blocks)
+    least = max(_LEAST_ROWS, rows / _MOST_BLOCKS if len(blocks) > _MOST_BLOCKS else 0)
     pooled: list[list[int]] = []
     gathered: list[Sequence[int]] = []
     rows = 0
@@ -95,13 +91,6 @@ def pool(blocks: Sequence[Sequence[int]]) -> list[list[int]]:
     return pooled
 
 
-def _measured(group: Group) -> range:
-    """Choose the events that are measured, one for each run of neighbouring edges."""
-    if group.kind is not Kind.EDGE:
-        return range(group.bases)
-    return range(min(_EDGE_STEP // 2, group.bases - 1), group.bases, _EDGE_STEP)
-
-
 def _measure(group: Group, columns: Columns) -> list[float]:
     """Measure the design effects of a look; 0 for an event that never or always happened."""
     totals = list(map(sum, zip(*columns[group.among.start : group.among.stop], strict=True)))
@@ -112,31 +101,26 @@ def _measure(group: Group, columns: Columns) -> list[float]:
     squares = sum(map(mul, steps, steps))
     weight = 2 * total - totals[0] - totals[-1]
     found = []
-    for happened in _happened(group, columns):
-        share = sum(happened) / total
+    for happened, changes in _events(group, columns):
+        share = happened / total
         expected = share * (1 - share) * weight
         if not expected:
             found.append(0.0)
             continue
-        changes = list(map(sub, happened[1:], happened))
-        crossed = sum(map(mul, changes, steps))
         # The square of each change of what happened beyond its share of the change of the total.
+        crossed = sum(map(mul, changes, steps))
         scatter = sum(map(mul, changes, changes)) - 2 * share * crossed + share * share * squares
         found.append(max(_LEAST_EFFECT, scatter / expected))
     return found
 
 
-def _happened(group: Group, columns: Columns) -> list[Sequence[int]]:
-    """Count the measured events in each block."""
-    cells = group.cells
-    if group.kind is not Kind.EDGE:
-        return list(columns[cells.start : cells.stop])
-    found: list[Sequence[int]] = []
-    below = [0] * len(columns[0])
-    at = cells.start
-    for event in _measured(group):
-        upto = cells[event] + 1
-        below = list(map(add, below, map(sum, zip(*columns[at:upto], strict=True))))
-        found.append(below)
-        at = upto
-    return found
+def _events(group: Group, columns: Columns) -> Iterator[tuple[int, list[int]]]:
+    """Say of each event how often it happened, and how much more in each block than before."""
+    below, change_below = 0, [0] * (len(columns[0]) - 1)
+    for cell in group.cells[: group.bases]:
+        column = columns[cell]
+        happened, changes = sum(column), list(map(sub, column[1:], column))
+        if group.kind is Kind.EDGE:
+            happened = below = below + happened
+            changes = change_below = list(map(add, change_below, changes))
+        yield happened, changes

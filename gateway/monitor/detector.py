@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from math import exp, log
+from operator import mul
 
 import msgspec
 from msgspec import Struct
@@ -189,10 +190,10 @@ class Detector:
         evidence = [0.0] * len(self.bets)
         for bet, rise in before.items():
             evidence[bet] = rise.evidence
-        parts = zip(seen.happened, seen.totals, seen.weights, strict=True)
-        weighed = [(happened * weight, total * weight) for happened, total, weight in parts]
+        happened = list(map(mul, seen.happened, seen.weights))
+        totals = list(map(mul, seen.totals, seen.weights))
         return [
-            so_far + weighed[event][0] * gain + weighed[event][1] * cost
+            so_far + happened[event] * gain + totals[event] * cost
             for so_far, (event, gain, cost) in zip(evidence, self._factors, strict=True)
         ]
 

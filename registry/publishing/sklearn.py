@@ -22,6 +22,7 @@ from registry.contract import derive_contract
 from registry.datatypes import Datatype
 from registry.errors import Rejected, clip
 from registry.manifest import Draft, Metric, Parity
+from registry.publishing.holdout import answer_rows
 from registry.publishing.lineage import collect_lineage
 from registry.publishing.metrics import accuracy, area_under_roc, mean_absolute_error
 from registry.publishing.tables import Columns, Frame, Table, columns_of, match_inputs
@@ -65,7 +66,8 @@ def draft_from_sklearn(
     artifact = convert(pipeline, columns, integers=integers)
     parity = check_parity(pipeline, artifact, holdout, tolerance=tolerance)
     signature = read_signature(open_session(artifact))
-    reference = derive_reference(match_inputs(columns, signature))
+    answers = answer_rows(artifact, columns_of(_rows(pipeline, holdout)), "parity")
+    reference = derive_reference(match_inputs(columns, signature), outputs=answers)
     lineage = collect_lineage(
         columns=columns,
         pipeline=pipeline,
@@ -133,7 +135,7 @@ def check_parity(
     Raises Rejected("parity") where the artifact differs further, or cannot answer at all.
     """
     rows = _rows(pipeline, holdout)
-    answers = _answers(artifact, columns_of(rows))
+    answers = list(answer_rows(artifact, columns_of(rows), "parity").values())
     labels_equal = 1.0
     if is_classifier(pipeline):
         expected = np.asarray(pipeline.predict_proba(rows))
@@ -220,17 +222,6 @@ def _with_float32_thresholds(pipeline: Any) -> Any:
             below = np.nextafter(nearest, np.float32(-np.inf))
             tree.nodes["num_threshold"] = np.where(nearest > thresholds, below, nearest)
     return exact
-
-
-def _answers(artifact: bytes, columns: Columns) -> list[Tensor]:
-    session = open_session(artifact)
-    inputs = match_inputs(columns, read_signature(session))
-    try:
-        answers: list[Tensor] = session.run(None, inputs)
-    except Exception as error:  # onnxruntime raises types of its own, without a root
-        reason = clip(str(error).split("\n", 1)[0], 200)
-        raise Rejected("parity", f"The artifact fails on held-out rows: {reason}") from error
-    return answers
 
 
 def _largest_difference(expected: Tensor, found: Tensor, scale: Tensor) -> float:

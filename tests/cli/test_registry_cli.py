@@ -136,6 +136,37 @@ def test_a_reference_gives_contract_and_lineage(run: Run, model_file: Path, tabl
         assert part in said
 
 
+def test_held_out_rows_add_what_the_model_answers(run: Run, model_file: Path, table: Path) -> None:
+    reference = ("--reference", str(table))
+    fail(run("publish", str(model_file), "--name", "f", "--holdout", str(table)), "together")
+    succeed(run("publish", str(model_file), "--name", "flights", *reference))
+    assert "describes no outputs" in succeed(run("show", "flights", "1"))
+    options = (*reference, "--holdout", str(table))
+    succeed(run("publish", str(model_file), "--name", "flights", *options))
+    said = succeed(run("show", "flights", "2"))
+    assert "describes no outputs" not in said
+    outputs = said[said.index("Outputs on 60 held-out rows") :]
+    assert "100 to 158" in outputs
+    assert "AA (50.0 %), UA (50.0 %)" in outputs
+
+
+def test_a_terminal_that_has_no_blocks_gets_letters(
+    run: Run, model_file: Path, table: Path, data_dir: Path
+) -> None:
+    options = ("--reference", str(table), "--holdout", str(table))
+    succeed(run("publish", str(model_file), "--name", "flights", *options))
+    assert "█" in succeed(run("show", "flights", "1"))
+    command = ("show", "flights", "1", "--data-dir", str(data_dir))
+    for encoding, blocks in (("ascii", "@"), ("latin-1", "@"), ("utf-8", "█")):
+        answer = subprocess.run(
+            [sys.executable, "-m", "registry.cli", *command],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=True,
+        )
+        assert blocks in answer.stdout.decode(encoding)
+
+
 def test_a_contract_replaces_that_of_the_reference(
     run: Run, model_file: Path, table: Path, tmp_path: Path
 ) -> None:

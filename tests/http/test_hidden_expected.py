@@ -1,6 +1,7 @@
 """A key that hides what would be accepted, over HTTP: in refusals, and in what is served."""
 
 import time
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -12,16 +13,16 @@ BAD = infer_body([[99, 2, 3]])
 
 
 @pytest.fixture
-def hidden(world: World, client: httpx.Client) -> httpx.Client:
+def hidden(world: World, client: httpx.Client) -> Iterator[httpx.Client]:
     """A client whose key hides what would be accepted, once every worker knows it."""
     key = {"name": "partner", "roles": ["invoker"], "hide_expected": True}
     made = client.post("/admin/keys", json=key).raise_for_status().json()
     assert made["key"]["hide_expected"] is True
-    hidden = world.gateway.client(made["token"])
     deadline = time.monotonic() + PATIENCE_S
-    while hidden.get("/v2/models").status_code == 401 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return hidden
+    with world.gateway.client(made["token"]) as hidden:
+        while hidden.get("/v2/models").status_code == 401 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield hidden
 
 
 def test_a_refusal_and_the_configuration_do_not_tell_it(

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gateway.http.health import EXTENSIONS
 from registry.records import Kind, RecordFilter
+from registry.reference import derive_reference
 from registry.registry import Registry
 from tests.builders import (
     Gateway,
@@ -64,7 +67,10 @@ def scene(
     registry = open_registry(data_dir)
     publish(registry, "linear", linear_model())
     publish(registry, "linear", linear_model(2.0))
-    publish(registry, "guarded", identity_model("FP32", ("n", 3)), GUARDED)
+    rows = np.array([[1, 2, np.nan], [3, 4, 5]], np.float32)
+    reference = derive_reference({"x": rows}, outputs={"y": rows[:, :1]})
+    guarded = replace(GUARDED, reference=reference)
+    publish(registry, "guarded", identity_model("FP32", ("n", 3)), guarded)
     publish(registry, "fixed", identity_model("BYTES", (2, 3)))
     token = add_key(registry)
     with serving(data_dir) as gateway, open_server(request.param, gateway.url, token) as server:
@@ -115,11 +121,16 @@ def test_it_reads_the_configuration(scene: Scene) -> None:
     assert found["max_batch_size"] > 0
     assert found["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [3]}]
     assert len(found["contract"]["rules"]) == 3
-    assert found["reference"] is None
+    seen = found["reference"]
+    assert (seen["rows"], seen["output_rows"]) == (2, 2)
+    assert [(one["column"], one["missing"]) for one in seen["features"]] == [(0, 0), (1, 0), (2, 1)]
+    [output] = seen["outputs"]
+    assert output == {"input": "y", "column": None, "kind": "integer", "count": 2, "missing": 0}
     assert found["digests"]["artifact"].startswith("sha256:")
 
     fixed = scene.ask("get_model_config", "fixed", "1")
     assert fixed["max_batch_size"] == 0
+    assert fixed["reference"] is None
     assert fixed["output"] == [{"name": "y", "data_type": "TYPE_STRING", "dims": [2, 3]}]
     scene.refuses("get_model_config", "linear", "9", match="No linear version 9")
 

@@ -438,7 +438,7 @@ def test_a_record_names_of_many_violations_what_there_is_room_for(
 
         assert len(denial.refusal.violations) == 100
         [record] = bench.records()
-        assert record.violations[:2] == (f"range {LONG_NAME}[0,0]", f"range {LONG_NAME}[0,1]")
+        assert record.violations == (f"range {LONG_NAME}[0,0]",)
         assert len(encode_record(record)) <= MAX_LEAF
 
     play(scenario)

@@ -182,3 +182,16 @@ def test_derived_rules_observe_for_an_hour_and_changes_keep_that() -> None:
         with_action(contract, "x", RuleKind.RANGE, Action.REJECT),
     ):
         assert one.warm_up_s == 3600
+
+
+def test_ids_and_notes_and_vectors_may_have_any_value() -> None:
+    contract = contract_of(
+        id=np.array([f"id-{i}" for i in range(300)], object),
+        note=np.array([f"one two three four {i}" for i in range(300)], object),
+        vector=np.ones((300, 70)),
+    )
+    assert [(r.input, r.column, r.kind) for r in contract.rules] == [
+        ("id", None, RuleKind.MISSING),
+        ("note", None, RuleKind.MISSING),
+        ("vector", None, RuleKind.MISSING),
+    ]

@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import LinearSVC
 
 from registry.datatypes import Datatype
-from registry.distribution import Categorical, Numeric
+from registry.distribution import Categorical, Discrete, Numeric
 from registry.errors import Rejected
 from registry.manifest import RuleKind
 from registry.publishing.onnx import draft_from_file
@@ -318,6 +318,24 @@ def test_a_file_gets_contract_and_reference_from_its_data(model_file: Path, tmp_
     assert draft.contract.rules
     assert draft.lineage.data_rows == TRAINED
     assert (draft.lineage.code_commit, draft.parity, draft.description) == (None, None, "A file")
+
+
+def test_what_a_file_answers_on_held_out_rows_is_described(
+    model_file: Path, tmp_path: Path
+) -> None:
+    for name, table in (("training", TRAINING), ("holdout", HOLDOUT)):
+        table.to_parquet(tmp_path / f"{name}.parquet")
+    _, draft = draft_from_file(
+        model_file, tmp_path / "training.parquet", holdout_file=tmp_path / "holdout.parquet"
+    )
+    assert draft.reference is not None
+    assert draft.reference.output_rows == len(HOLDOUT)
+    found = [(f.input, f.column, type(f.distribution)) for f in draft.reference.outputs]
+    assert found == [
+        ("label", None, Discrete),
+        ("probabilities", 0, Numeric),
+        ("probabilities", 1, Numeric),
+    ]
 
 
 def test_a_file_without_data_accepts_every_value(model_file: Path) -> None:

@@ -1,5 +1,9 @@
-"""What is stored of the training side, and that it is counted as the records say."""
+"""Every input and output gets the description of its kind, and the same one each time."""
 
+import hashlib
+import os
+import subprocess
+import sys
 from typing import Any
 
 import ml_dtypes
@@ -10,12 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from registry.distribution import LEAST_COUNT, Categorical, Feature, Numeric, Reference
+from registry.distribution import (
+    Categorical,
+    Discrete,
+    Embedding,
+    Feature,
+    FreeText,
+    HighCardinality,
+    Numeric,
+    Reference,
+)
 from registry.errors import Rejected
-from registry.reference import MOST_VALUES, derive_reference, quantile
+from registry.reference import derive_reference
 from registry.tensors import Tensor
 
-numbers = arrays.arrays(
+columns_of_numbers = arrays.arrays(
     st.sampled_from([np.float32, np.float64]),
     st.integers(1, 200),
     elements=st.one_of(st.just(np.nan), st.floats(width=32, allow_infinity=False)),
@@ -27,91 +40,63 @@ def only(tensor: Tensor) -> Feature:
     return feature
 
 
-def numeric(tensor: Tensor) -> Numeric:
-    distribution = only(tensor).distribution
-    assert isinstance(distribution, Numeric)
-    return distribution
-
-
 def texts(*values: Any) -> Tensor:
     return np.array(values, object)
 
 
-@settings(derandomize=True)
-@given(numbers)
-def test_every_row_is_counted_once_as_present_in_its_bin_or_as_missing(values: Tensor) -> None:
-    feature = only(values)
-    assert feature.missing == np.isnan(values).sum()
-    assert feature.count + feature.missing == len(values)
-    if feature.distribution is None:
-        assert feature.count == 0
-        return
-    assert isinstance(feature.distribution, Numeric)
-    edges = [-np.inf, *feature.distribution.edges, np.inf]
-    present = values[~np.isnan(values)]
-    for low, high, count in zip(edges, edges[1:], feature.distribution.bin_counts, strict=False):
-        assert np.count_nonzero((present > low) & (present <= high)) == count
-    assert sum(feature.distribution.bin_counts) == feature.count
+def mixed_table(n: int = 2000) -> dict[str, Tensor]:
+    random = np.random.default_rng(3)
+    return {
+        "amount": random.lognormal(size=n).astype(np.float32),
+        "matrix": random.normal(size=(n, 3)),
+        "hour": random.integers(0, 24, n),
+        "flag": random.random(n) < 0.2,
+        "carrier": random.choice(np.array(["AA", "UA", "B6"], object), n),
+        "place": np.array([f"place-{i % 700}" for i in range(n)], object),
+        "note": np.array([f"the bag {i % 500} was not on the belt" for i in range(n)], object),
+        "vector": random.normal(size=(n, 80)).astype(np.float32),
+    }
 
 
 @settings(derandomize=True)
-@given(numbers)
+@given(columns_of_numbers)
 def test_a_reference_survives_being_stored(values: Tensor) -> None:
-    reference = derive_reference({"x": values})
+    reference = derive_reference({"x": values, "y": values[::-1]}, outputs={"z": values})
     assert msgspec.json.decode(msgspec.json.encode(reference), type=Reference) == reference
 
 
-@settings(derandomize=True)
-@given(arrays.arrays(np.float64, st.integers(1, 50), elements=st.floats(allow_infinity=False)))
-def test_the_moments_of_huge_values_are_finite_and_in_range(values: Tensor) -> None:
-    feature = only(values)
-    if isinstance(feature.distribution, Numeric):
-        found = feature.distribution
-        assert np.isfinite(found.std)
-        slack = 1e-12 * max(abs(found.minimum), abs(found.maximum))
-        assert found.minimum - slack <= found.mean <= found.maximum + slack
+def test_a_reference_that_was_stored_by_an_earlier_release_is_read() -> None:
+    stored = b"""{"rows": 50, "features": [
+        {"input": "x", "count": 49, "missing": 1, "column": 0, "distribution": {"type": "numeric",
+            "minimum": 0.0, "maximum": 1.0, "mean": 0.5, "std": 0.1, "edges": [0.5],
+            "bin_counts": [25, 24]}},
+        {"input": "c", "count": 50, "missing": 0, "distribution": {"type": "categorical",
+            "values": ["a"], "counts": [45], "other": 5}, "column": null},
+        {"input": "y", "count": 0, "missing": 50, "distribution": null, "column": null}]}"""
+    found = msgspec.json.decode(stored, type=Reference)
+    assert found.features[0].distribution == Numeric(
+        minimum=0, maximum=1, mean=0.5, std=0.1, edges=(0.5,), bin_counts=(25, 24)
+    )
+    assert (found.joint, found.output_rows, found.outputs) == (None, 0, ())
 
 
-def test_distinct_values_fill_twenty_equal_bins() -> None:
-    found = numeric(np.random.default_rng(1).permutation(np.arange(1.0, 101.0)))
-    assert found.edges == tuple(range(5, 100, 5))
-    assert found.bin_counts == (5,) * 20
-    assert (found.minimum, found.maximum, found.mean) == (1.0, 100.0, 50.5)
-    assert found.std == pytest.approx(np.std(np.arange(1, 101)))
-
-
-def test_a_value_on_an_edge_belongs_to_the_bin_below() -> None:
-    found = numeric(np.array([1.0] * 10 + [2.0] * 10))
-    assert found.edges == (1.0, 2.0)
-    assert found.bin_counts == (10, 10, 0)
-
-
-def test_a_value_that_fills_several_twentieths_gives_one_edge() -> None:
-    found = numeric(np.array([0.0] * 80 + list(range(1, 21)), np.float32))
-    assert found.edges[0] == 0.0
-    assert found.bin_counts[0] == 80
-    assert len(set(found.edges)) == len(found.edges)
-
-
-def test_quartiles_are_read_exactly_however_edges_collapse() -> None:
-    for values in ([0.0] * 30 + [1.0] * 69 + [5.0], list(range(37)), [3.0]):
-        ordered = np.sort(np.array(values, float))
-        found = numeric(ordered)
-        for share in (0.25, 0.5, 0.75):
-            expected = ordered[int(np.ceil(share * ordered.size)) - 1]
-            assert quantile(found, share) == expected
-
-
-def test_booleans_count_as_zero_and_one() -> None:
-    found = numeric(np.array([True, False, True, True]))
-    assert (found.edges, found.bin_counts) == ((0.0, 1.0), (1, 3, 0))
-
-
-def test_bf16_is_counted_as_the_numbers_it_holds() -> None:
-    values = np.array([1.5, np.nan, -2], ml_dtypes.bfloat16)
-    feature = only(values)
-    assert (feature.count, feature.missing) == (2, 1)
-    assert numeric(values).minimum == -2
+def test_every_input_is_described_by_its_kind() -> None:
+    reference = derive_reference(mixed_table())
+    kinds = {(f.input, f.column): type(f.distribution) for f in reference.features}
+    assert kinds == {
+        ("amount", None): Numeric,
+        ("matrix", 0): Numeric,
+        ("matrix", 1): Numeric,
+        ("matrix", 2): Numeric,
+        ("hour", None): Discrete,
+        ("flag", None): Discrete,
+        ("carrier", None): Categorical,
+        ("place", None): HighCardinality,
+        ("note", None): FreeText,
+        ("vector", None): Embedding,
+    }
+    assert reference.joint is not None
+    assert reference.joint.features == (0, 1, 2, 3, 4, 5)
 
 
 def test_each_column_of_a_matrix_is_a_feature() -> None:
@@ -123,18 +108,22 @@ def test_a_matrix_of_one_column_is_one_feature_without_a_column() -> None:
     assert only(np.ones((3, 1))).column is None
 
 
-def test_texts_seen_often_are_kept_by_name_most_frequent_first() -> None:
-    found = only(texts(*["b"] * 20, *["a"] * 20, *["c"] * 30, *["rare"] * (LEAST_COUNT - 1)))
-    assert found.distribution == Categorical(
-        values=("c", "a", "b"), counts=(30, 20, 20), other=LEAST_COUNT - 1
-    )
+def test_up_to_64_columns_are_features_of_their_own_and_more_are_one_vector() -> None:
+    assert len(derive_reference({"x": np.ones((3, 64))}).features) == 64
+    wide = only(np.ones((3, 65)))
+    assert (type(wide.distribution), wide.column) == (Embedding, None)
 
 
-def test_no_more_than_a_bounded_number_of_texts_is_kept() -> None:
-    values = [f"v{i:03}" for i in range(MOST_VALUES + 5) for _ in range(LEAST_COUNT)]
-    found = only(texts(*values)).distribution
-    assert isinstance(found, Categorical)
-    assert (len(found.values), found.other) == (MOST_VALUES, 5 * LEAST_COUNT)
+def test_columns_of_texts_are_features_however_many_they_are() -> None:
+    assert len(derive_reference({"x": np.full((3, 65), "a", object)}).features) == 65
+
+
+def test_a_vector_with_a_missing_element_is_missing() -> None:
+    vectors = np.ones((5, 70), np.float32)
+    vectors[1, 3] = np.nan
+    feature = only(vectors)
+    assert (feature.count, feature.missing) == (4, 1)
+    assert only(np.full((2, 70), np.nan)).distribution is None
 
 
 def test_a_text_is_missing_where_it_is_none_nan_or_empty() -> None:
@@ -147,10 +136,55 @@ def test_a_column_with_nothing_present_has_no_distribution() -> None:
     assert only(texts(None, "")).distribution is None
 
 
+@pytest.mark.parametrize("value", [np.ones(1), np.array([True]), texts("a"), np.ones((1, 70))])
+def test_one_row_is_described(value: Tensor) -> None:
+    feature = only(value)
+    assert feature.count == 1
+    assert feature.distribution is not None
+
+
+def test_outputs_are_described_as_inputs_are() -> None:
+    n = 300
+    scores = np.linspace(0, 1, 2 * n, dtype=np.float32).reshape(n, 2)
+    reference = derive_reference(
+        {"x": np.ones(5)},
+        outputs={
+            "label": np.arange(n) % 3,
+            "name": np.array(["late", "on time", "on time"] * (n // 3), object),
+            "scores": scores,
+        },
+    )
+    assert reference.output_rows == n
+    found = [(f.input, f.column, type(f.distribution)) for f in reference.outputs]
+    assert found == [
+        ("label", None, Discrete),
+        ("name", None, Categorical),
+        ("scores", 0, Numeric),
+        ("scores", 1, Numeric),
+    ]
+    assert reference.outputs[0].distribution == Discrete(values=(0, 1, 2), counts=(100,) * 3)
+
+
+def test_what_an_output_has_that_is_not_finite_is_missing() -> None:
+    outputs = {
+        "a": np.array([1.5, np.inf, np.nan, -np.inf], np.float32),
+        "b": np.array([1, np.inf, 2, 3], ml_dtypes.bfloat16),
+    }
+    found = derive_reference({"x": np.ones(2)}, outputs=outputs).outputs
+    assert [(f.count, f.missing) for f in found] == [(1, 3), (3, 1)]
+
+
+def test_outputs_of_other_dimensions_are_left_out() -> None:
+    outputs = {"boxes": np.ones((4, 5, 6)), "loss": np.array(1.0)}
+    reference = derive_reference({"x": np.ones(2)}, outputs=outputs)
+    assert (reference.output_rows, reference.outputs) == (0, ())
+
+
 @pytest.mark.parametrize(
     "tensor",
     [
         np.array([1.0, np.inf]),
+        np.full((2, 70), np.inf),
         texts("a", 1),
         texts(b"\xff"),
         np.zeros((2, 2, 2)),
@@ -158,7 +192,16 @@ def test_a_column_with_nothing_present_has_no_distribution() -> None:
         np.zeros(2, complex),
         np.float64(1.0),
     ],
-    ids=["infinite", "mixed", "not UTF-8", "three dimensions", "no rows", "complex", "scalar"],
+    ids=[
+        "infinite",
+        "infinite vector",
+        "mixed",
+        "not UTF-8",
+        "three dimensions",
+        "no rows",
+        "complex",
+        "scalar",
+    ],
 )
 def test_what_has_no_distribution_is_rejected(tensor: Tensor) -> None:
     with pytest.raises(Rejected) as refusal:
@@ -166,6 +209,25 @@ def test_what_has_no_distribution_is_rejected(tensor: Tensor) -> None:
     assert refusal.value.check == "reference"
 
 
-def test_inputs_of_different_lengths_are_rejected() -> None:
-    with pytest.raises(Rejected, match="equal length"):
+def test_tensors_of_different_lengths_are_rejected() -> None:
+    with pytest.raises(Rejected, match="inputs of one equal length"):
         derive_reference({"x": np.zeros(2), "y": np.zeros(3)})
+    with pytest.raises(Rejected, match="outputs of one equal length"):
+        derive_reference({"x": np.zeros(2)}, outputs={"a": np.zeros(2), "b": np.zeros(3)})
+
+
+def test_the_same_data_give_the_same_bytes_in_every_process() -> None:
+    program = (
+        "import hashlib, msgspec; from tests.unit.registry.test_reference import mixed_table;"
+        "from registry.reference import derive_reference;"
+        "print(hashlib.sha256(msgspec.json.encode(derive_reference(mixed_table()))).hexdigest())"
+    )
+    here = hashlib.sha256(msgspec.json.encode(derive_reference(mixed_table()))).hexdigest()
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == here
