@@ -120,8 +120,8 @@ class Detector:
     ) -> None:
         """Make a detector that alarms falsely once in `average_run_length` looks, or less often.
 
-        A share may be off by `tolerance`, or by what `tolerances` has for a feature, by its place in
-        the layout, or by as much as the rows of the reference leave in doubt. A rate in
+        A share may be off by `tolerance`, or by what `tolerances` has for a feature, by its place
+        in the layout, or by as much as the rows of the reference leave in doubt. A rate in
         `missing_rates`, by input and column, is tolerated in their place; the column None is for
         all of an input.
         """

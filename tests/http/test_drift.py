@@ -103,7 +103,7 @@ def test_shifted_traffic_is_found_acted_on_and_let_be_when_a_person_says_so(serv
 
     told = [one["record"] for one in records if one["record"]["action"] == "found"]
     assert {one["id"] for one in found} <= {one["id"] for one in told}
-    assert {one["subject"] for one in told} <= {"x[0]", "x[1]", "x[2]"}
+    assert {one["subject"] for one in told} <= {"x[0]", "x[1]", "x[2]", "joint"}
     assert {one["principal"] for one in told} == {"controller"}
     assert all(one["state"] == "open" and len(one["records"]) > 0 for one in found)
     assert served.client.get(f"/audit/records/{found[0]['records'][0]}").status_code == 200
