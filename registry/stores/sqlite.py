@@ -15,8 +15,9 @@ import apsw
 
 from registry.entry import Entry, Payload, encode_record
 from registry.errors import Conflict, InvalidRequest, StoreUnavailable
+from registry.events import Delivery, DeliveryCount, DeliveryState, Destination, Event
 from registry.records import AuditRecord, Origin, RecordFilter, SignedCheckpoint, Tally
-from registry.stores import log, payloads, records, rows, tallies
+from registry.stores import log, outbox, payloads, records, rows, tallies
 from registry.stores.connection import (
     BUSY_TIMEOUT_MS,
     check_library,
@@ -138,6 +139,26 @@ class SqliteReader:
     def origins(self) -> list[Origin]:
         return log.origins(self._rows)
 
+    def destinations(self) -> list[Destination]:
+        return outbox.destinations(self._rows)
+
+    def deliveries(
+        self, state: DeliveryState | None, *, before: int | None, limit: int
+    ) -> list[Delivery]:
+        return outbox.deliveries(self._rows, state, before, limit)
+
+    def delivery(self, number: int) -> Delivery | None:
+        return outbox.delivery(self._rows, number)
+
+    def next_delivery(self, destination: str, at: datetime) -> Delivery | None:
+        return outbox.next_delivery(self._rows, destination, at)
+
+    def waiting_destinations(self, at: datetime) -> list[str]:
+        return outbox.waiting(self._rows, at)
+
+    def delivery_counts(self) -> list[DeliveryCount]:
+        return outbox.counts(self._rows)
+
     def workers(self) -> list[WorkerStatus]:
         return [rows.to_worker(row) for row in self._rows("SELECT * FROM worker ORDER BY worker")]
 
@@ -147,8 +168,8 @@ class SqliteTransaction(SqliteReader):
 
     def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
         super().__init__(connection, vault)
-        self._changed = False
-        self._removed = False
+        self._changed = False  # what workers obey
+        self._needs_record = False
         self._recorded = False
 
     def add_version(self, version: Version) -> None:
@@ -186,17 +207,17 @@ class SqliteTransaction(SqliteReader):
             return payloads.find_subject(self._connection, self._vault, subject)
 
     def erase(self, subject: Subject) -> int:
-        self._removed = True
+        self._needs_record = True
         with translated():
             return payloads.erase(self._connection, subject)
 
     def expire(self, indexes: Sequence[int]) -> None:
-        self._removed = True
+        self._needs_record = True
         with translated():
             payloads.expire(self._connection, indexes)
 
     def remove(self, indexes: Sequence[int]) -> None:
-        self._removed = True
+        self._needs_record = True
         with translated():
             payloads.remove(self._connection, indexes)
 
@@ -209,16 +230,40 @@ class SqliteTransaction(SqliteReader):
     def add_origin(self, origin: Origin) -> None:
         log.add_origin(self._rows, origin)
 
+    def add_destination(self, destination: Destination) -> None:
+        self._needs_record = True
+        outbox.add_destination(self._rows, destination)
+
+    def remove_destination(self, name: str) -> None:
+        self._needs_record = True
+        outbox.remove_destination(self._rows, name)
+
+    def pause_destination(self, name: str, at: datetime) -> None:
+        self._needs_record = True
+        outbox.pause_destination(self._rows, name, at)
+
+    def resume_destination(self, name: str, at: datetime) -> None:
+        self._needs_record = True
+        outbox.resume_destination(self._rows, name, at)
+
+    def add_event(self, event: Event, told: Sequence[str]) -> None:
+        self._needs_record = True
+        outbox.add_event(self._rows, event, told)
+
+    def send_again(self, number: int, at: datetime) -> None:
+        self._needs_record = True
+        outbox.send_again(self._rows, number, at)
+
     def finish(self) -> None:
         """Move the generation if anything changed; a change without its record is refused."""
-        if (self._changed or self._removed) and not self._recorded:
+        if self._needs_record and not self._recorded:
             raise RuntimeError("A transaction changed the registry without an audit record.")
         if self._changed:
             self._rows("UPDATE generation SET number = number + 1")
 
     def _change(self, query: str, values: Sequence[Any]) -> None:
         self._rows(query, values)
-        self._changed = True
+        self._changed = self._needs_record = True
 
 
 class SqliteStore(SqliteReader):
@@ -293,6 +338,16 @@ class SqliteStore(SqliteReader):
         finally:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         return not is_busy
+
+    def settle(self, delivery: Delivery) -> None:
+        outbox.settle(self._rows, delivery)
+
+    def hasten(self, destination: str, at: datetime) -> None:
+        outbox.hasten(self._rows, destination, at)
+
+    def forget_delivered(self, before: datetime) -> None:
+        with self.write() as tx:
+            outbox.forget_delivered(tx._rows, before)
 
     def report_worker(self, status: WorkerStatus) -> None:
         self._rows("INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?)", rows.worker_row(status))

@@ -11,6 +11,17 @@ _SAME = ("version", "alias_change", "setting", "position")
 _KEY = "id, name, digest, roles, author, created, expires, revoked"
 
 
+def as_format_3(data_dir: Path) -> None:
+    """Write the store of a data directory as format 3; whom to tell, and what keys hide, is left
+    out.
+    """
+    connection = apsw.Connection(str(data_dir / "store.sqlite3"))
+    connection.execute("DROP TABLE delivery; DROP TABLE event; DROP TABLE destination")
+    connection.execute("ALTER TABLE key DROP COLUMN hides_expected")
+    connection.execute("PRAGMA user_version = 3")
+    connection.close()
+
+
 def as_format_2(data_dir: Path) -> None:
     """Write the store of a data directory anew, as format 2 would hold what is in it."""
     path = data_dir / "store.sqlite3"
