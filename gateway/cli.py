@@ -1,4 +1,4 @@
-"""`gateway`: serve, demo, and the keys and audit trail of a data directory."""
+"""`gateway`: serve, demo, and the keys, audit trail and notifications of a data directory."""
 
 import importlib
 from datetime import timedelta
@@ -12,6 +12,7 @@ from gateway.audit_cli import audit
 from gateway.contract_cli import contract
 from gateway.drift_cli import drift_policy, findings
 from gateway.logs import configure_logs
+from gateway.notify_cli import notify
 from gateway.security import Role, make_key
 from gateway.serve import serve
 from gateway.settings import Settings, Transport, WitnessAddress
@@ -235,6 +236,7 @@ main.add_command(audit)
 main.add_command(drift_policy)
 main.add_command(findings)
 main.add_command(contract)
+main.add_command(notify)
 
 
 if __name__ == "__main__":

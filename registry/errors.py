@@ -54,6 +54,18 @@ class KeyNotFound(NotFound):
         super().__init__(f"There is no key {clip(key_id)!r}.")
 
 
+class DestinationNotFound(NotFound):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is no destination {clip(name)!r}.")
+
+
+class DeliveryNotFound(NotFound):
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"There is no delivery {number}.")
+
+
 class RecordNotFound(NotFound):
     def __init__(self, record_id: str) -> None:
         self.record_id = record_id
@@ -157,6 +169,12 @@ class VersionRetired(Conflict):
     def __init__(self, model: str, version: int) -> None:
         self.model, self.version = model, version
         super().__init__(f"Version {version} of {model!r} is retired; publish it anew to use it.")
+
+
+class DestinationExists(Conflict):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is a destination {name!r} already; remove it first.")
 
 
 class AlreadyChampion(Conflict):

@@ -1,4 +1,6 @@
-"""The registry's verbs. Each is one decision and one transaction that contains its audit record."""
+"""The registry's verbs. Each is one decision and one transaction that contains its audit record,
+and what people are told of it.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,6 +11,7 @@ from msgspec import Struct
 
 from registry import lifecycle
 from registry.admission.admit import admit
+from registry.announcing import announce, champion_moved, version_published, version_retired
 from registry.artifacts import Artifacts, digest_of
 from registry.coherence import check_reference
 from registry.drift_policy import holding
@@ -96,7 +99,8 @@ class Registry:
                 created=self._clock(),
             )
             tx.add_version(version)
-            self.record(tx, "publish", author, version.created, version=version)
+            record = self.record(tx, "publish", author, version.created, version=version)
+            announce(tx, version_published(record))
         return version
 
     def promote(
@@ -191,7 +195,10 @@ class Registry:
             names = [alias for alias, named in tx.aliases(model).items() if named == number]
             state = lifecycle.advance(version, lifecycle.Step.RETIRE, names)
             tx.set_state(model, number, state)
-            self.record(tx, "retire", author, self._clock(), version=version, reason=reason)
+            record = self.record(
+                tx, "retire", author, self._clock(), version=version, reason=reason
+            )
+            announce(tx, version_retired(record))
             return msgspec.structs.replace(version, state=state)
 
     def live_at(self, model: str, at: datetime, alias: str = CHAMPION) -> LiveVersion:
@@ -276,6 +283,8 @@ class Registry:
             record_id=record.id,
         )
         tx.add_alias_change(change)
+        if alias == CHAMPION:
+            announce(tx, champion_moved(record, change))
         return change
 
     def record(

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from registry.entry import Entry, Payload
 from registry.errors import StoreUnavailable
+from registry.events import Delivery, DeliveryCount, DeliveryState, Destination, Event
 from registry.findings import Finding
 from registry.records import AuditRecord, Origin, RecordFilter, SignedCheckpoint, Tally
 from registry.stores.payloads import Aged, Subject
@@ -124,6 +125,32 @@ class Reader(Protocol):
         """Return the names and keys that the log has had, oldest first."""
         ...
 
+    def destinations(self) -> list[Destination]:
+        """Return all destinations, by name."""
+        ...
+
+    def deliveries(
+        self, state: DeliveryState | None, *, before: int | None, limit: int
+    ) -> list[Delivery]:
+        """Return deliveries in a state, or all, newest first, with numbers below `before`."""
+        ...
+
+    def delivery(self, number: int) -> Delivery | None:
+        """Return one delivery, or None."""
+        ...
+
+    def next_delivery(self, destination: str, at: datetime) -> Delivery | None:
+        """Return the oldest delivery to a destination that is due; None while it is paused."""
+        ...
+
+    def waiting_destinations(self, at: datetime) -> list[str]:
+        """Name the destinations that are not paused and have something due."""
+        ...
+
+    def delivery_counts(self) -> list[DeliveryCount]:
+        """Count deliveries by destination and state, as far as there are any."""
+        ...
+
     def workers(self) -> list[WorkerStatus]:
         """Return what each running worker last said of itself."""
         ...
@@ -188,6 +215,30 @@ class Transaction(Reader, Protocol):
 
     def remove_setting(self, name: SettingName, model: str | None) -> None:
         """Let a setting have no value; nothing happens where it has none."""
+        ...
+
+    def add_destination(self, destination: Destination) -> None:
+        """Keep a new destination. Raises Conflict where there is one of this name."""
+        ...
+
+    def remove_destination(self, name: str) -> None:
+        """Forget a destination and all that was, or was to be, delivered to it."""
+        ...
+
+    def pause_destination(self, name: str, at: datetime) -> None:
+        """Let nothing be sent to a destination until it is resumed."""
+        ...
+
+    def resume_destination(self, name: str, at: datetime) -> None:
+        """Let all that waits for a destination be due at a time, in its order."""
+        ...
+
+    def add_event(self, event: Event, told: Sequence[str]) -> None:
+        """Keep an event, to be delivered to the destinations that are named."""
+        ...
+
+    def send_again(self, number: int, at: datetime) -> None:
+        """Let a delivery begin anew at a time, as if it never had been tried."""
         ...
 
     def append(self, record: AuditRecord) -> None:
@@ -291,6 +342,22 @@ class Store(Reader, Protocol):
 
     def expire_windows(self, at: datetime, limit: int) -> int:
         """Remove up to `limit` windows of each span that were kept for long enough; count them."""
+        ...
+
+    def settle(self, delivery: Delivery) -> None:
+        """Keep what became of an attempt; nothing happens where the delivery is gone."""
+        ...
+
+    def hasten(self, destination: str, at: datetime) -> None:
+        """Let be due what waits for a destination that had not answered, or only with faults of
+        its own (429, 5xx); what it refused waits on.
+        """
+        ...
+
+    def forget_delivered(self, before: datetime) -> None:
+        """Forget what was delivered before a time, and the events that nobody is left to be told
+        of.
+        """
         ...
 
     def report_worker(self, status: WorkerStatus) -> None:

@@ -8,9 +8,10 @@ import apsw
 
 from registry.entry import Payload
 from registry.errors import InvalidRequest
+from registry.events import Delivery, DeliveryCount, DeliveryState, Destination
 from registry.findings import Finding
 from registry.records import Origin, RecordFilter, SignedCheckpoint, Tally
-from registry.stores import findings, log, payloads, records, rows, tallies, windows
+from registry.stores import findings, log, outbox, payloads, records, rows, tallies, windows
 from registry.stores.connection import translated
 from registry.stores.payloads import Aged
 from registry.vault import Vault
@@ -123,6 +124,26 @@ class SqliteReader:
 
     def origins(self) -> list[Origin]:
         return log.origins(self._rows)
+
+    def destinations(self) -> list[Destination]:
+        return outbox.destinations(self._rows)
+
+    def deliveries(
+        self, state: DeliveryState | None, *, before: int | None, limit: int
+    ) -> list[Delivery]:
+        return outbox.deliveries(self._rows, state, before, limit)
+
+    def delivery(self, number: int) -> Delivery | None:
+        return outbox.delivery(self._rows, number)
+
+    def next_delivery(self, destination: str, at: datetime) -> Delivery | None:
+        return outbox.next_delivery(self._rows, destination, at)
+
+    def waiting_destinations(self, at: datetime) -> list[str]:
+        return outbox.waiting(self._rows, at)
+
+    def delivery_counts(self) -> list[DeliveryCount]:
+        return outbox.counts(self._rows)
 
     def workers(self) -> list[WorkerStatus]:
         return [rows.to_worker(row) for row in self._rows("SELECT * FROM worker ORDER BY worker")]

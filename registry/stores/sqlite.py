@@ -15,9 +15,10 @@ import apsw
 
 from registry.entry import Entry, encode_record
 from registry.errors import Conflict, StoreUnavailable
+from registry.events import Delivery, Destination, Event
 from registry.findings import Finding
 from registry.records import AuditRecord, Origin, SignedCheckpoint
-from registry.stores import findings, log, payloads, records, rows, windows
+from registry.stores import findings, log, outbox, payloads, records, rows, windows
 from registry.stores.connection import (
     BUSY_TIMEOUT_MS,
     check_library,
@@ -42,8 +43,8 @@ class SqliteTransaction(SqliteReader):
 
     def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
         super().__init__(connection, vault)
-        self._changed = False
-        self._owes_record = False
+        self._changed = False  # what workers obey
+        self._needs_record = False
         self._recorded = False
 
     def add_version(self, version: Version) -> None:
@@ -81,17 +82,17 @@ class SqliteTransaction(SqliteReader):
             return payloads.find_subject(self._connection, self._vault, subject)
 
     def erase(self, subject: Subject) -> int:
-        self._owes_record = True
+        self._needs_record = True
         with translated():
             return payloads.erase(self._connection, subject)
 
     def expire(self, indexes: Sequence[int]) -> None:
-        self._owes_record = True
+        self._needs_record = True
         with translated():
             payloads.expire(self._connection, indexes)
 
     def remove(self, indexes: Sequence[int]) -> None:
-        self._owes_record = True
+        self._needs_record = True
         with translated():
             payloads.remove(self._connection, indexes)
 
@@ -105,11 +106,11 @@ class SqliteTransaction(SqliteReader):
         log.add_origin(self._rows, origin)
 
     def add_finding(self, finding: Finding) -> None:
-        self._owes_record = True
+        self._needs_record = True
         findings.add(self._rows, finding)
 
     def change_finding(self, finding: Finding) -> None:
-        self._owes_record = True
+        self._needs_record = True
         findings.change(self._rows, finding)
 
     def keep_detector(self, model: str, version: int, kept: DetectorState) -> None:
@@ -121,16 +122,40 @@ class SqliteTransaction(SqliteReader):
     def drop_blocks(self, model: str, version: int) -> None:
         windows.drop_blocks(self._rows, model, version)
 
+    def add_destination(self, destination: Destination) -> None:
+        self._needs_record = True
+        outbox.add_destination(self._rows, destination)
+
+    def remove_destination(self, name: str) -> None:
+        self._needs_record = True
+        outbox.remove_destination(self._rows, name)
+
+    def pause_destination(self, name: str, at: datetime) -> None:
+        self._needs_record = True
+        outbox.pause_destination(self._rows, name, at)
+
+    def resume_destination(self, name: str, at: datetime) -> None:
+        self._needs_record = True
+        outbox.resume_destination(self._rows, name, at)
+
+    def add_event(self, event: Event, told: Sequence[str]) -> None:
+        self._needs_record = True
+        outbox.add_event(self._rows, event, told)
+
+    def send_again(self, number: int, at: datetime) -> None:
+        self._needs_record = True
+        outbox.send_again(self._rows, number, at)
+
     def finish(self) -> None:
         """Move the generation if anything changed; a change without its record is refused."""
-        if (self._changed or self._owes_record) and not self._recorded:
+        if self._needs_record and not self._recorded:
             raise RuntimeError("A transaction changed the registry without an audit record.")
         if self._changed:
             self._rows("UPDATE generation SET number = number + 1")
 
     def _change(self, query: str, values: Sequence[Any]) -> None:
         self._rows(query, values)
-        self._changed = True
+        self._changed = self._needs_record = True
 
 
 class SqliteStore(SqliteReader):
@@ -216,6 +241,16 @@ class SqliteStore(SqliteReader):
     def expire_windows(self, at: datetime, limit: int) -> int:
         with translated(), immediately(self._connection):
             return windows.expire(self._rows, at, limit)
+
+    def settle(self, delivery: Delivery) -> None:
+        outbox.settle(self._rows, delivery)
+
+    def hasten(self, destination: str, at: datetime) -> None:
+        outbox.hasten(self._rows, destination, at)
+
+    def forget_delivered(self, before: datetime) -> None:
+        with self.write() as tx:
+            outbox.forget_delivered(tx._rows, before)
 
     def report_worker(self, status: WorkerStatus) -> None:
         self._rows("INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?)", rows.worker_row(status))

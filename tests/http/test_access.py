@@ -47,6 +47,12 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("POST", "/admin/keys"): {Role.ADMIN},
     ("GET", "/admin/keys"): {Role.ADMIN},
     ("DELETE", "/admin/keys/{key_id}"): {Role.ADMIN},
+    ("GET", "/admin/destinations"): {Role.VIEWER, Role.ADMIN},
+    ("POST", "/admin/destinations"): {Role.ADMIN},
+    ("DELETE", "/admin/destinations/{name}"): {Role.ADMIN},
+    ("POST", "/admin/destinations/{name}/resume"): {Role.ADMIN},
+    ("GET", "/admin/deliveries"): {Role.VIEWER, Role.ADMIN},
+    ("POST", "/admin/deliveries/{number}/retry"): {Role.ADMIN},
     ("GET", "/audit/records"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/payload"): {Role.AUDITOR},
@@ -96,7 +102,7 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
 INFERENCE = {route for route in TABLE if route[1].endswith("/infer")}
 PLACES = {
     "{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{record_id}": "none",
-    "{level}": "0", "{tile}": "000.p/1",
+    "{level}": "0", "{tile}": "000.p/1", "{name}": "none", "{number}": "1",
 }  # fmt: skip
 
 
