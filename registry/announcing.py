@@ -3,9 +3,12 @@
 import shlex
 from typing import Any
 
+import msgspec
+
 from registry.entry import new_record_id
 from registry.errors import NothingToRollBackTo
 from registry.events import Event, EventType, Rollback
+from registry.findings import Finding
 from registry.lifecycle import rollback_target
 from registry.records import AuditRecord
 from registry.store import Reader, Transaction
@@ -110,6 +113,41 @@ def version_not_loaded(view: Reader, record: AuditRecord) -> Event:
         f"A worker cannot load version {version} of {model}: {record.reason}",
         data={"reason": record.reason, "is_champion": is_champion},
         rollback=champion_rollback(view, model, record.id) if is_champion else None,
+    )
+
+
+def finding_opened(view: Reader, record: AuditRecord, finding: Finding) -> Event:
+    """Tell that traffic left its reference, with the call that puts the champion before back."""
+    return make_event(
+        record,
+        EventType.FINDING_OPENED,
+        f"{finding.feature} of {finding.model}/{finding.version}: {record.reason}",
+        data=msgspec.to_builtins(finding),
+        rollback=champion_rollback(view, finding.model, record.id),
+    )
+
+
+def finding_ended(record: AuditRecord, finding: Finding) -> Event:
+    return make_event(
+        record,
+        EventType.FINDING_ENDED,
+        f"{finding.feature} of {finding.model}/{finding.version}: {record.action}"
+        f" by {record.principal}, {record.reason}",
+        data=msgspec.to_builtins(finding),
+    )
+
+
+def fallback_changed(view: Reader, record: AuditRecord, *, has_begun: bool) -> Event:
+    """Tell that a version stands in for the champion, or does no longer."""
+    model, champion = record.model or "", record.previous
+    what = "answers" if has_begun else "answers no longer"
+    return make_event(
+        record,
+        EventType.FALLBACK_BEGUN if has_begun else EventType.FALLBACK_ENDED,
+        f"Version {record.version} of {model} {what} in place of champion {champion}:"
+        f" {record.reason}",
+        data={"champion": champion, "reason": record.reason},
+        rollback=champion_rollback(view, model, record.id) if has_begun else None,
     )
 
 

@@ -4,21 +4,23 @@ Each verb is one transaction that contains its audit record. Workers and the con
 set without a restart.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from registry import service
-from registry.drift_policy import DriftPolicy, check_drift_policy
+from registry.announcing import announce, finding_ended
+from registry.drift_policy import DriftAction, DriftPolicy, check_drift_policy, drift_policy
 from registry.errors import FindingNotFound, FindingNotOpen
+from registry.events import Event
 from registry.findings import Finding, FindingState, feature_name
 from registry.manifest import Manifest
 from registry.names import check_reason
 from registry.records import Kind
 from registry.registry import Author, Registry
-from registry.store import Reader
+from registry.store import Reader, Transaction
 from registry.times import now
 from registry.versions import VersionState
 from registry.workers import SettingName
@@ -68,12 +70,20 @@ def close_finding(
             found, state=FindingState.CLOSED, ended=at, by=author.principal, reason=reason
         )
         tx.change_finding(closed)
-        registry.record(
+        record = registry.record(
             tx, "closed", author, at, kind=Kind.FINDING,
             version=tx.version(model, found.version), subject=found.feature,
             reason=f"{reason} (finding {finding_id})",
         )  # fmt: skip
+        tell_of(tx, found, lambda: finding_ended(record, closed))
     return closed
+
+
+def tell_of(tx: Transaction, finding: Finding, make: Callable[[], Event]) -> None:
+    """Let people know of what became of a finding, where the policy does not only observe."""
+    action = drift_policy(tx, finding.model).action_of(finding.feature)
+    if action is not DriftAction.OBSERVE:
+        announce(tx, make())
 
 
 def feature_names(manifest: Manifest) -> Iterator[str]:

@@ -19,6 +19,10 @@ class EventType(StrEnum):
     VERSION_PUBLISHED = "version.published"
     VERSION_RETIRED = "version.retired"
     VERSION_NOT_LOADED = "version.not_loaded"  # a worker cannot serve what an alias names
+    FINDING_OPENED = "finding.opened"  # the traffic of a champion left its reference
+    FINDING_ENDED = "finding.ended"  # it came back, a person closed it, or nobody looks any more
+    FALLBACK_BEGUN = "fallback.begun"  # the champion before answers in the champion's place
+    FALLBACK_ENDED = "fallback.ended"
     TEST = "test"  # somebody asked whether a destination can be reached
 
 

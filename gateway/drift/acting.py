@@ -7,6 +7,7 @@ which of them, and whatever was missed meanwhile.
 import msgspec
 
 from registry import service
+from registry.announcing import announce, fallback_changed
 from registry.drift import Fallback, fallbacks
 from registry.drift_policy import DriftAction, acting
 from registry.lifecycle import champions
@@ -45,11 +46,12 @@ class Fallbacks:
         service.put_value(tx, SettingName.FALLBACK, model, value)
         for fallback, action in ((present, "fallback.end"), (wanted, "fallback.begin")):
             if fallback is not None:
-                self._registry.record(
+                record = self._registry.record(
                     tx, action, CONTROLLER, now(),
                     version=tx.version(model, fallback.version), previous=fallback.champion,
                     reason=self._reason(tx, model),
                 )  # fmt: skip
+                announce(tx, fallback_changed(tx, record, has_begun=fallback is wanted))
 
     def wanted(self, view: Reader, model: str) -> Fallback | None:
         """Return what has to stand in for the champion: the one before, if it can and must."""

@@ -17,6 +17,8 @@ from gateway.logs import logger
 from gateway.monitor import detector as monitor
 from gateway.monitor.detector import Detector, Look, State, read_state, write_state
 from gateway.monitor.layout import Layout, from_bytes
+from registry.announcing import finding_ended, finding_opened
+from registry.drift import tell_of
 from registry.drift_policy import DriftPolicy, drift_policy
 from registry.findings import Finding, FindingState, feature_name
 from registry.manifest import Manifest, RuleKind
@@ -164,17 +166,21 @@ class Judge:
             tx, "found", CONTROLLER, told.at, kind=Kind.FINDING, version=version,
             subject=finding.feature, reason=sentence(finding),
         )  # fmt: skip
-        tx.add_finding(replace(finding, id=record.id))
+        finding = replace(finding, id=record.id)
+        tx.add_finding(finding)
+        tell_of(tx, finding, lambda: finding_opened(tx, record, finding))
         logger.warning("finding", record_id=record.id, model=version.model, reason=record.reason)
 
     def _end(self, tx: Transaction, finding: Finding, at: datetime, why: str) -> None:
-        self._registry.record(
+        record = self._registry.record(
             tx, "ended", CONTROLLER, at, kind=Kind.FINDING,
             version=tx.version(finding.model, finding.version), subject=finding.feature,
             reason=f"{why} (finding {finding.id})",
         )  # fmt: skip
         by = CONTROLLER.principal
-        tx.change_finding(replace(finding, state=FindingState.ENDED, ended=at, by=by, reason=why))
+        ended = replace(finding, state=FindingState.ENDED, ended=at, by=by, reason=why)
+        tx.change_finding(ended)
+        tell_of(tx, ended, lambda: finding_ended(record, ended))
 
     def _let_go(self, tx: Transaction, model: str, number: int, at: datetime) -> None:
         """Judge a version no more that is champion no more."""

@@ -11,10 +11,13 @@ from registry import drift
 from registry.drift import Fallback, fallbacks
 from registry.drift_policy import DriftAction, DriftPolicy, FeatureDrift
 from registry.entry import decode_record
+from registry.events import EventType
 from registry.records import Lane, RecordFilter
 from registry.registry import Registry
 from tests.builders import AUTHOR, identity_model, linear_model, publish
 from tests.unit.gateway.serving import make_loader
+from tests.unit.registry.test_announcing import tell
+from tests.unit.registry.test_announcing import told as events
 from tests.unit.registry.test_drift_policies import find
 
 ROUTE = DriftPolicy(action=DriftAction.ROUTE_TO_FALLBACK)
@@ -61,9 +64,11 @@ def test_the_champion_before_answers_while_a_finding_of_the_champion_is_open(
 def test_each_change_of_what_answers_is_recorded_once_with_its_cause(
     registry: Registry, loader: Loader
 ) -> None:
+    tell(registry, "ops", EventType.FALLBACK_BEGUN, EventType.FALLBACK_ENDED)
     found = find(registry, version=2)
     for _ in range(3):
         settle(registry, loader)
+    [begun] = events(registry, "ops")
 
     wanted = RecordFilter(principal="controller")
     [(_, leaf)] = registry.store.records(wanted, before=None, limit=10)
@@ -71,6 +76,8 @@ def test_each_change_of_what_answers_is_recorded_once_with_its_cause(
 
     assert (record.model, record.version, record.previous) == ("sum", 1, 2)
     assert found.id in (record.reason or "")
+    assert (begun.type, begun.version, begun.data["champion"]) == ("fallback.begun", 1, 2)
+    assert begun.record_id == record.id
 
 
 def test_a_finding_of_another_version_or_for_which_less_is_done_changes_nothing(

@@ -13,9 +13,10 @@ from gateway.drift.judging import Judge
 from gateway.monitor.layout import Layout
 from registry import drift
 from registry.distribution import Feature, Numeric, Reference
-from registry.drift_policy import DriftPolicy, FeatureDrift
+from registry.drift_policy import DriftAction, DriftPolicy, FeatureDrift
 from registry.entry import Entry, decode_record, encode_record, new_record_id
 from registry.errors import StoreUnavailable
+from registry.events import EventType
 from registry.findings import FindingState
 from registry.manifest import Action, Contract, Draft, Rule, RuleKind
 from registry.records import AuditRecord, Kind, Lane, Outcome, RecordFilter
@@ -23,6 +24,8 @@ from registry.registry import Registry
 from registry.times import to_us
 from registry.windows import LaneCounts, WorkerCounts
 from tests.builders import AUTHOR, linear_model, publish
+from tests.unit.registry.test_announcing import tell
+from tests.unit.registry.test_announcing import told as events
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 ROWS = 100_000
@@ -239,6 +242,40 @@ def test_another_tolerance_begins_anew_and_ends_what_is_open(
 
     assert [one.action for one in told(registry)] == ["found", "ended"]
     assert "in another way" in (told(registry)[1].reason or "")
+
+
+def test_people_are_told_of_a_finding_and_its_end_with_the_call_that_rolls_back(
+    registry: Registry, traffic: Traffic, judge: Judge
+) -> None:
+    publish(registry, "m", linear_model(2.0), Draft(reference=REFERENCE))
+    tell(registry, "ops", EventType.FINDING_OPENED, EventType.FINDING_ENDED)
+    for missing in [0.3] * 10 + [MISSING] * 60:
+        traffic.come(missing=missing, version=2)
+        judge.look("m", 2)
+
+    opened, ended = events(registry, "ops")
+    record = told(registry)[0]
+
+    assert (opened.type, ended.type) == ("finding.opened", "finding.ended")
+    assert opened.record_id == record.id == opened.data["id"]
+    assert record.reason is not None
+    assert record.reason in opened.summary
+    assert opened.rollback is not None
+    assert opened.rollback.body["version"] == 1
+    assert ended.data["state"] == "ended"
+
+
+def test_where_it_is_only_observed_nobody_is_told(
+    registry: Registry, traffic: Traffic, judge: Judge
+) -> None:
+    policy = DriftPolicy(look_s=10, least_rows=100, false_alarm_days=1, action=DriftAction.OBSERVE)
+    drift.set_drift_policy(registry, "m", policy, AUTHOR)
+    tell(registry, "ops")
+    watch(judge, traffic, 10, missing=0.3)
+    [finding] = registry.store.findings("m")
+    drift.close_finding(registry, "m", finding.id, "a campaign", AUTHOR)
+
+    assert events(registry, "ops") == []
 
 
 def test_a_tolerance_of_its_own_is_that_of_the_feature_alone(
