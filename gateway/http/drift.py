@@ -37,11 +37,11 @@ class Closing(Struct, forbid_unknown_fields=True):
     reason: str
 
 
-@get("/admin/models/{model:str}/drift-policy", opt=_READERS, sync_to_thread=True)
-def show_drift_policy(registry: NamedDependency[Registry], model: ModelName) -> DriftPolicy:
+@get("/admin/models/{model:str}/drift-policy", opt=_READERS)
+async def show_drift_policy(registry: NamedDependency[Registry], model: ModelName) -> DriftPolicy:
     """Show what is done where the traffic of a model leaves its reference."""
-    registry.versions(model)
-    return drift_policy(registry.store, model)
+    await asyncio.to_thread(registry.versions, model)
+    return await asyncio.to_thread(drift_policy, registry.store, model)
 
 
 @put(

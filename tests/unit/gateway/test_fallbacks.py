@@ -109,6 +109,7 @@ def test_another_champion_answers_at_once_whatever_was_found_of_the_one_before(
     find(registry, version=2)
     settle(registry, loader)
     publish(registry, "sum", linear_model(3.0), promote=False)
+    registry.point_alias("sum", "kept", 1, "so that it stays loaded", AUTHOR)
 
     registry.promote("sum", 3, "trained on the new values", AUTHOR, by_force=True)
     asyncio.run(loader.load())  # before the controller knows
