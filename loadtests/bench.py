@@ -29,7 +29,6 @@ from loadtests.results import FORMAT, RESULTS, Written
 from loadtests.server import publish
 from loadtests.subjects import FASTAPI, GATEWAY, Subject
 from loadtests.workloads import Workload
-from registry.manifest import Draft
 
 _WIDTH = 170  # of the table, where no terminal says how wide it is
 _QUIET = 0.05  # a larger share of the server's core in other hands makes numbers worth little
@@ -50,7 +49,7 @@ def prepare(workload: Workload, folder: Path) -> Material:
     trained = workload.model()
     data_dir, model_file = folder / "data", folder / "model.onnx"
     model_file.write_bytes(trained.artifact)
-    key = publish(data_dir, MODEL, [(trained.artifact, Draft(contract=trained.contract))])
+    key = publish(data_dir, MODEL, [(trained.artifact, trained.draft)])
     return Material(trained=trained, model_file=model_file, data_dir=data_dir, key=key)
 
 
@@ -84,7 +83,7 @@ def takes_part(subject: Subject, workload: Workload, round: int) -> bool:
 
     A server that has no form for large batches is not asked for any.
     """
-    if workload.workers > 1 and not (subject.has_workers and subject.has_record):
+    if workload.workers > 1 and subject.name != GATEWAY:
         return False
     if workload.is_large and subject.large is None:
         return False

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from skl2onnx import to_onnx
 from sklearn.base import ClassifierMixin
@@ -16,7 +17,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from registry.manifest import Action, Contract, Rule, RuleKind
+from registry.contract import derive_contract
+from registry.manifest import Draft
+from registry.publishing.holdout import answer_rows
+from registry.reference import derive_reference
+from registry.session import open_session, read_signature
 
 MODEL = "cancer"
 INPUT = "X"
@@ -29,10 +34,10 @@ Rows = NDArray[np.float32]
 
 
 class Trained(Struct, frozen=True, kw_only=True):
-    """A model in ONNX, its contract, rows as callers write them, and scikit-learn's answers."""
+    """A model in ONNX, what is said of it, rows as callers write them, scikit-learn's answers."""
 
     artifact: bytes
-    contract: Contract
+    draft: Draft
     rows: Rows
     answers: NDArray[np.float64]
 
@@ -78,9 +83,10 @@ def _train(model: ClassifierMixin) -> Trained:
     data = bunch.data.astype(np.float32)
     model.fit(data, bunch.target)
     rows = _written(np.vstack([np.median(data, axis=0), data]), data)
+    artifact = to_onnx(model, data[:1], options={"zipmap": False}).SerializeToString()
     return Trained(
-        artifact=to_onnx(model, data[:1], options={"zipmap": False}).SerializeToString(),
-        contract=contract(data),
+        artifact=artifact,
+        draft=_draft(artifact, data),
         rows=rows,
         answers=model.predict_proba(rows),
     )
@@ -92,18 +98,9 @@ def _written(rows: NDArray[np.float32], data: NDArray[np.float32]) -> Rows:
     return np.clip(rounded, data.min(axis=0), data.max(axis=0))
 
 
-def contract(data: NDArray[np.float32]) -> Contract:
-    """Flag what lies outside of the data's range, column by column, and what is missing."""
-    ranges = [
-        Rule(
-            input=INPUT,
-            kind=RuleKind.RANGE,
-            action=Action.FLAG,
-            column=column,
-            low=float(values.min()),
-            high=float(values.max()),
-        )
-        for column, values in enumerate(data.T)
-    ]
-    missing = Rule(input=INPUT, kind=RuleKind.MISSING, action=Action.FLAG)
-    return Contract(rules=(*ranges, missing))
+def _draft(artifact: bytes, data: NDArray[np.float32]) -> Draft:
+    """Give the model a reference of its inputs and outputs, and all rules that follow from it."""
+    columns = {INPUT: data}
+    reference = derive_reference(columns, outputs=answer_rows(artifact, columns, "reference"))
+    contract = derive_contract(reference, read_signature(open_session(artifact)))
+    return Draft(reference=reference, contract=replace(contract, warm_up_s=0))

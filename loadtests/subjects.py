@@ -13,14 +13,16 @@ from msgspec import Struct
 from loadtests.errors import LoadTestError
 from loadtests.forms import PLAIN_BYTES, SERVICE_JSON, SESSION_JSON, V2_BINARY, V2_JSON, Form
 from loadtests.model import COLUMNS, MODEL
-from loadtests.modes import MODE, UNGOVERNED, UNRECORDED
+from loadtests.modes import MODE, UNGOVERNED, UNRECORDED, UNWATCHED
 from loadtests.server import PORT
 from loadtests.workloads import Workload
 
 # Words of a command whose place a session's own values take.
 _DATA_DIR, _MODEL_FILE, _WORKERS = "DATA_DIR", "MODEL_FILE", "WORKERS"
 GATEWAY, FASTAPI = "gateway", "FastAPI"
-UNAUDITED, UNGUARDED = "gateway, no audit", "gateway, no governance"
+UNCHECKED, UNAUDITED, UNGUARDED = (
+    "gateway, no rules or statistics", "gateway, no audit", "gateway, no governance",
+)  # fmt: skip
 OUR_CPP, ONNXRUNTIME_SERVER = "C++ (our own, Beast)", "C++ onnxruntime-server"
 
 # Names the program of a server that no package brings.
@@ -64,7 +66,6 @@ class Subject(Struct, frozen=True, kw_only=True):
     packages: Sequence[str] = ()
     shows_versions: Sequence[str] = ()
     has_record: bool = False
-    has_workers: bool = False
     once: bool = False
 
     def form(self, workload: Workload) -> Form:
@@ -93,8 +94,7 @@ def _gateway(name: str, module: str, mode: str = "") -> Subject:
         large=V2_BINARY,
         environment={MODE: mode} if mode else {},
         packages=("litestar", "msgspec", "numpy", "onnxruntime", "uvicorn", "uvloop", "apsw"),
-        has_record=not mode,
-        has_workers=True,
+        has_record=mode in {"", UNWATCHED},
     )
 
 
@@ -164,6 +164,7 @@ def all_subjects() -> list[Subject]:
     """Return every subject, installed or not."""
     return [
         _gateway(GATEWAY, "gateway.cli"),
+        _gateway(UNCHECKED, "loadtests.modes", UNWATCHED),
         _gateway(UNAUDITED, "loadtests.modes", UNRECORDED),
         _gateway(UNGUARDED, "loadtests.modes", UNGOVERNED),
         _peer(FASTAPI, "fastapi", large=PLAIN_BYTES, once=False),

@@ -24,7 +24,6 @@ from rich.table import Table
 from loadtests.errors import LoadTestError
 from loadtests.model import MODEL, PROBABILITIES, TOLERANCE, train
 from loadtests.server import gateway_command, publish, run_server, wait_until_ready
-from registry.manifest import Draft
 
 _POLL_S = 0.01
 _LONGEST_SWAP_S = 10.0
@@ -233,7 +232,7 @@ def run(folder: Path, *, swaps: int, workers: int, per_second: float) -> Report:
     """Serve two versions with different answers, and swap them under load."""
     data_dir = folder / "data"
     versions = [train(strength=1.0), train(strength=0.01)]
-    drafts = [(one.artifact, Draft(contract=one.contract)) for one in versions]
+    drafts = [(one.artifact, one.draft) for one in versions]
     key = publish(data_dir, MODEL, drafts)
     with run_server(gateway_command(data_dir, workers=workers), folder / "log") as server:
         wait_until_ready(server, lambda client: client.get("/v2/health/ready").status_code == 200)

@@ -51,7 +51,7 @@ def test_a_peer_that_does_not_start_says_its_last_words(tmp_path: Path) -> None:
     assert found.fault == "The server did not start. Its last words: no such model"
 
 
-def test_only_the_recording_gateway_is_measured_with_more_workers() -> None:
+def test_only_the_whole_gateway_is_measured_with_more_workers() -> None:
     [two] = workloads.choose(["2 workers"])
     names = [one.name for one in subjects.all_subjects() if takes_part(one, two, 0)]
     assert names == [GATEWAY]

@@ -9,9 +9,9 @@ import pytest
 
 from loadtests.measure import count_answered, wait_until_integrated
 from loadtests.model import MODEL
-from loadtests.modes import MODE, UNGOVERNED, UNRECORDED
+from loadtests.modes import MODE, UNGOVERNED, UNRECORDED, UNWATCHED
 from loadtests.server import run_server, wait_until_ready
-from loadtests.subjects import GATEWAY, UNAUDITED, UNGUARDED, choose, fill
+from loadtests.subjects import GATEWAY, UNAUDITED, UNCHECKED, UNGUARDED, choose, fill
 from registry.manifest import Action, Contract, Draft, Rule, RuleKind
 from registry.registry import Registry
 from tests.builders import PATIENCE_S, add_key, infer_body, linear_model, publish
@@ -44,7 +44,12 @@ def statuses(client: httpx.Client, token: str) -> list[int]:
 
 @pytest.mark.parametrize(
     ("name", "expected", "records"),
-    [(GATEWAY, [200, 401, 400], 1), (UNAUDITED, [200, 401, 400], 0), (UNGUARDED, [200] * 3, 0)],
+    [
+        (GATEWAY, [200, 401, 400], 1),
+        (UNCHECKED, [200, 401, 200], 2),
+        (UNAUDITED, [200, 401, 400], 0),
+        (UNGUARDED, [200] * 3, 0),
+    ],
 )
 def test_a_mode_keeps_what_it_is_named_for(
     registry: Registry, tmp_path: Path, name: str, expected: list[int], records: int
@@ -61,4 +66,6 @@ def test_the_product_knows_nothing_of_modes() -> None:
     for package in ("gateway", "registry"):
         for path in Path(package).rglob("*.py"):
             content = path.read_text()
-            assert not {MODE, UNRECORDED, UNGOVERNED} & set(content.replace('"', " ").split())
+            assert not {MODE, UNWATCHED, UNRECORDED, UNGOVERNED} & set(
+                content.replace('"', " ").split()
+            )
