@@ -93,6 +93,7 @@ class Case:
     violations = Violations.NONE
     would_refuse = False  # the contract's rules, if they all acted as they declare
     run: Run | None = None
+    values: Mapping[str, Tensor] = {}  # all outputs of the run, asked for or not
     outputs: Mapping[str, Tensor] = {}
     encoded = Encoded(b"")
     encode_ns = 0
@@ -251,7 +252,8 @@ class Case:
             outputs=outputs,
             requested=request.outputs,
         )
-        self.run, self.outputs, self.outcome = run, outputs, Outcome.ANSWERED
+        self.run, self.values, self.outputs = run, values, outputs
+        self.outcome = Outcome.ANSWERED
 
     def _leaf(self, kept: Commitments) -> bytes:
         served, request, run = self.served, self.request, self.run

@@ -1,4 +1,4 @@
-"""`gateway`: serve, demo, and the keys and audit trail of a data directory."""
+"""`gateway`: serve, demo, and the keys, audit trail and notifications of a data directory."""
 
 import importlib
 from datetime import timedelta
@@ -10,7 +10,9 @@ import click
 import gateway
 from gateway.audit_cli import audit
 from gateway.contract_cli import contract
+from gateway.drift_cli import drift_policy, findings
 from gateway.logs import configure_logs
+from gateway.notify_cli import notify
 from gateway.security import Role, make_key
 from gateway.serve import serve
 from gateway.settings import Settings, Transport, WitnessAddress
@@ -231,7 +233,10 @@ def revoke_key(data_dir: Path, key_id: str) -> None:
 
 
 main.add_command(audit)
+main.add_command(drift_policy)
+main.add_command(findings)
 main.add_command(contract)
+main.add_command(notify)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The one process that works for all workers: it integrates their journals, and signs the log."""
+"""The one process that works for all workers: it integrates their journals, signs the log, and
+watches what they count, and tells people what they are to know.
+"""
 
 import importlib
 import os
@@ -9,15 +11,22 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from gateway.drift.watch import Watch
 from gateway.logs import configure_logs, logger
+from gateway.notifications.dispatch import Dispatcher
+from gateway.notifications.failures import FailedLoads
+from gateway.notifications.secrets import Secrets
 from gateway.processes import is_running
 from gateway.settings import Settings, read_settings
+from gateway.summaries import Summaries
+from registry.artifacts import Artifacts
 from registry.audit.keyfile import KeyFile
 from registry.audit.log import drop_segments, integrate
 from registry.audit.origins import open_log
 from registry.audit.publisher import Publisher
 from registry.errors import RegistryError
 from registry.records import SignedCheckpoint
+from registry.registry import Registry
 from registry.removal import Remover
 from registry.store import Store, open_store
 from registry.times import now
@@ -48,6 +57,10 @@ class Controller:
             store, keys, settings.checkpoint_path, on_published=self._tell_witnesses
         )
         self._remover = Remover(store)
+        registry = Registry(store, Artifacts(settings.artifacts_dir))
+        self._watch = Watch(registry, Summaries(settings.summaries_dir))
+        self._dispatcher = Dispatcher(store, Secrets(settings.destinations_dir))
+        self._failed_loads = FailedLoads(store)
         self._publish_again = 0.0
         self._witnesses = _open_witnesses(settings, store, self._publisher)
         self._publish()  # what a kill may have left signed and unseen
@@ -57,12 +70,14 @@ class Controller:
         while not stop.is_set():
             stop.wait(self._round())
         self._round(is_last=True)
+        self._dispatcher.close()
         for witness in self._witnesses:
             witness.close()
 
     def _round(self, *, is_last: bool = False) -> float:
         """Do what there is to do, and return how many seconds to wait before the next time."""
         started = time.monotonic()
+        self._dispatcher.look()
         try:
             result = integrate(self._store, self._journal_dir, after_batch=self._between_batches)
             reached = self._store.tree_size()
@@ -75,13 +90,15 @@ class Controller:
             return _BACKOFF_S
         for segment in result.damaged:
             logger.critical("journal_damaged", segment=segment)
-        self._forget_workers()
+        self._look_at_workers()
         self._remove()
+        self._watch_values(is_last=is_last)
         return max(0.0, self._poll_s - (time.monotonic() - started))
 
     def _between_batches(self) -> None:
         self._publish()
-        self._forget_workers()
+        self._look_at_workers()
+        self._dispatcher.look()
 
     def _publish(self, *, at_once: bool = False) -> None:
         if time.monotonic() < self._publish_again and not at_once:
@@ -95,20 +112,32 @@ class Controller:
             logger.critical("checkpoint_failed", error=type(error).__name__, detail=str(error))
             self._publish_again = time.monotonic() + _BACKOFF_S
 
-    def _forget_workers(self) -> None:
-        """Forget the workers that have ended, so that nobody waits for what they will never say."""
+    def _look_at_workers(self) -> None:
+        """Forget the workers that have ended, so that nobody waits for what they will never say,
+        and tell of what the others cannot load.
+        """
         try:
-            for status in self._store.workers():
+            workers = self._store.workers()
+            for status in workers:
                 if not is_running(status.pid):
                     self._store.forget_worker(status.pid)
+            self._failed_loads.look(workers)
         except RegistryError as error:
-            logger.warning("workers_not_forgotten", detail=str(error))
+            logger.warning("workers_not_looked_at", detail=str(error))
 
     def _remove(self) -> None:
         try:
             self._remover.run(_REMOVAL_S)
         except RegistryError as error:
             logger.error("removal_failed", error=type(error).__name__, detail=str(error))
+
+    def _watch_values(self, *, is_last: bool) -> None:
+        try:
+            self._watch.run(is_last=is_last)
+        except (RegistryError, OSError) as error:
+            logger.error("watch_failed", error=type(error).__name__, detail=str(error))
+        except Exception as error:  # noqa: BLE001 - records are integrated whatever is wrong here
+            logger.error("watch_failed", exc_info=error)
 
     def _tell_witnesses(self, signed: SignedCheckpoint) -> None:
         for witness in self._witnesses:

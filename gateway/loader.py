@@ -22,7 +22,8 @@ from gateway.roster import Roster, ServedModel, ServedVersion
 from gateway.runtime import Runner, Watchdog
 from gateway.security import Keyring
 from gateway.tracing import trace_models
-from registry import privacy, service
+from registry import drift, privacy, service
+from registry.drift import Fallback
 from registry.errors import RegistryError, StoreUnavailable
 from registry.lifecycle import champions, first_named, warm_up_ends
 from registry.payload_policy import PayloadPolicy
@@ -115,6 +116,7 @@ class Loader:
             logging = service.values(view, SettingName.LOGGING).get(None, "{}")
             traces = service.values(view, SettingName.TRACE)
             policies = privacy.effective_policies(view)
+            fallbacks = drift.fallbacks(view)
             in_service = [model for model in view.models() if model not in out_of_service]
             changes = {model: view.alias_changes(model) for model in in_service}
             wanted = {
@@ -130,8 +132,11 @@ class Loader:
             }
         failures: dict[str, str] = {}
         models = {
-            model: self._build_model(
-                present.models.get(model), one, policies.get(model, PayloadPolicy()), failures
+            model: _stand_in(
+                self._build_model(
+                    present.models.get(model), one, policies.get(model, PayloadPolicy()), failures
+                ),
+                fallbacks.get(model),
             )
             for model, one in wanted.items()
             if one.versions
@@ -215,7 +220,16 @@ class Loader:
                 manifest=version.manifest,
             ),
             runner=runner,
+            reference=manifest.reference,
         )
+
+
+def _stand_in(model: ServedModel, wanted: Fallback | None) -> ServedModel:
+    """Let a version answer in the champion's place, where it is that champion's and is loaded."""
+    champion = model.champion
+    if wanted is None or champion is None or champion.number != wanted.champion:
+        return model
+    return replace(model, fallback=model.versions.get(wanted.version))
 
 
 def _leaves(served: ServedVersion, reduced: tuple[str, ...]) -> AnswerLeaves:

@@ -20,7 +20,9 @@ from gateway.journal import Journal
 from gateway.logs import logger
 from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics, Series, Suspension
+from gateway.observation import Observation
 from gateway.protocol.compression import decompress
+from gateway.protocol.messages import InferRequest
 from gateway.protocol.refusal import Refusal, refuse_for
 from gateway.roster import Roster, ServedVersion
 from gateway.security import Role, authenticate, authorise
@@ -46,12 +48,14 @@ class Pipeline:
         body_limit: int,
         payload_limit: int,
         longest_turn_s: float,
+        observation: Observation | None = None,
         spans: "Spans | None" = None,
     ) -> None:
         self._roster = roster
         self._journal = journal
         self._long_runs = long_runs
         self._metrics = metrics
+        self._observation = observation
         self._spans = spans
         self._in_flight_limit = in_flight_limit
         self._body_limit = body_limit
@@ -236,6 +240,7 @@ class Pipeline:
                 encode_ns=case.encode_ns,
                 rows=request.rows,
             )
+            self._observe(case, request)
         if run is not None and run.requests:
             self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
         tracers = self._roster().tracers
@@ -243,6 +248,12 @@ class Pipeline:
             tracers.note(case.times())
         if self._spans is not None:
             self._spans.note(case.times())
+
+    def _observe(self, case: Case, request: InferRequest) -> None:
+        served, lane, size = case.served, case.lane, len(case.call.body)
+        if self._observation is not None and served is not None and lane is not None:
+            values = request.tensors, case.values
+            self._observation.note(served, lane, *values, rows=request.rows, size=size)
 
     def _series(self, case: Case) -> Series:
         served, lane = case.served, case.lane

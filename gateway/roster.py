@@ -14,6 +14,7 @@ from gateway.protocol.reader import RequestReader
 from gateway.runtime import Runner
 from gateway.security import Keyring
 from gateway.tracing import Tracers
+from registry.distribution import Reference
 from registry.manifest import Signature
 from registry.records import Lane
 
@@ -24,7 +25,7 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     """One loaded and warmed version with all that a request to it needs.
 
     `outputs` is None where the contract has no rules on them, `keeping` where payloads are kept as
-    they are.
+    they are, `reference` where it was published without one: then its values are not counted.
     """
 
     model: str
@@ -39,13 +40,18 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
     leaves: AnswerLeaves
     runner: Runner
     keeping: Keeping | None = None
+    reference: Reference | None = None
 
 
 class ServedModel(Struct, frozen=True, kw_only=True):
-    """The versions of a model that answer: those that an alias names, and the last champion."""
+    """The versions of a model that answer: those that an alias names, and the last champion.
+
+    `fallback` is what answers in the champion's place, while it does.
+    """
 
     champion: ServedVersion | None
     versions: Mapping[int, ServedVersion]
+    fallback: ServedVersion | None = None
 
 
 class Roster(Struct, frozen=True, kw_only=True):
@@ -72,6 +78,8 @@ class Roster(Struct, frozen=True, kw_only=True):
         if version is None:
             if model.champion is None:
                 raise NotServed(name)
+            if model.fallback is not None:
+                return model.fallback, Lane.FALLBACK
             return model.champion, Lane.CHAMPION
         served = model.versions.get(int(version)) if _VERSION.fullmatch(version) else None
         if served is None:

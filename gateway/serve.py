@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.logs import logger
 from gateway.metrics import Slots
 from gateway.settings import Settings
+from gateway.summaries import Summaries
 from gateway.supervisor import STOP_SIGNALS, become_supervisor
 from registry.audit.keyfile import KeyFile
 from registry.audit.origins import open_log
@@ -42,6 +43,7 @@ def serve(settings: Settings) -> None:
     with sole_server(settings.data_dir) as lock:
         store.clear_workers()
         Slots(settings.metrics_dir).clear()
+        Summaries(settings.summaries_dir).prepare()
         _open_log(settings, store)
         store.close()
         with _listen(settings) as listener:

@@ -7,6 +7,8 @@ import msgspec
 from msgspec import Struct
 
 SEGMENT_AGE_S = 10.0
+# Under the data directory: what only the sender may know of each destination.
+DESTINATIONS = "destinations"
 
 
 class Transport(StrEnum):
@@ -75,8 +77,16 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.data_dir / "metrics"
 
     @property
+    def summaries_dir(self) -> Path:
+        return self.data_dir / "summaries"
+
+    @property
     def journal_dir(self) -> Path:
         return self.data_dir / "journal"
+
+    @property
+    def destinations_dir(self) -> Path:
+        return self.data_dir / DESTINATIONS
 
     @property
     def log_key_path(self) -> Path:

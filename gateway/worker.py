@@ -23,9 +23,11 @@ from gateway.logs import configure_logs, logger
 from gateway.long_runs import LongRuns
 from gateway.metrics import Meter, Metrics, Slots
 from gateway.metrics.counters import resident_bytes
+from gateway.observation import Observation
 from gateway.pipeline import Pipeline
 from gateway.runtime import Watchdog
 from gateway.settings import Settings, Transport, read_settings
+from gateway.summaries import SummaryFile
 from registry.artifacts import Artifacts
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
@@ -70,6 +72,8 @@ class Worker:
             watchdog=self.watchdog,
             poll_s=settings.poll_s,
         )
+        summary = SummaryFile(settings.summaries_dir)
+        self.observation = Observation(summary, lambda: self.loader.roster)
         self.pipeline = Pipeline(
             roster=lambda: self.loader.roster,
             journal=self.journal,
@@ -79,12 +83,14 @@ class Worker:
             body_limit=settings.body_limit,
             payload_limit=settings.payload_limit,
             longest_turn_s=2 * settings.queue_limit_s,
+            observation=self.observation,
             spans=self.spans,
         )
 
     async def close(self) -> None:
         """Record what was answered and write down what was counted, then let go of everything."""
         await self.journal.close()
+        await self.observation.close()
         await self.meter.write()
         if self.spans is not None:
             await asyncio.to_thread(self.spans.close)
@@ -112,6 +118,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
     tasks = [
         asyncio.create_task(worker.loader.follow()),
         asyncio.create_task(worker.meter.follow()),
+        asyncio.create_task(worker.observation.follow()),
         asyncio.create_task(watch_deadlines(server.server_state.connections, limits)),
     ]
     _stop_with_parent(server, parent)

@@ -181,9 +181,11 @@ def history(name: str, data_dir: Path, at: datetime | None) -> None:
 @click.argument("version", type=int)
 @data_dir_option
 @reason_option
-def promote(name: str, version: int, data_dir: Path, reason: str) -> None:
+@click.option("--by-force", is_flag=True, help="Also while findings of the champion hold it.")
+def promote(name: str, version: int, data_dir: Path, reason: str, *, by_force: bool) -> None:
     """Make a version the champion; a running gateway serves it within a second."""
-    _say(open_registry(data_dir).promote(name, version, reason, local_author()))
+    registry = open_registry(data_dir)
+    _say(registry.promote(name, version, reason, local_author(), by_force=by_force))
 
 
 @main.command()

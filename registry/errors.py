@@ -15,6 +15,8 @@ An error is complete when raised: it has a slug for machines, typed fields, and 
 what happened, with which thing, and what to do. No transport's status codes appear here.
 """
 
+_MOST_NAMED = 5  # of a list in a sentence
+
 
 class RegistryError(Exception):
     """Root of all faults of this package; `slug` names the kind for machines."""
@@ -52,6 +54,18 @@ class KeyNotFound(NotFound):
         super().__init__(f"There is no key {clip(key_id)!r}.")
 
 
+class DestinationNotFound(NotFound):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is no destination {clip(name)!r}.")
+
+
+class DeliveryNotFound(NotFound):
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"There is no delivery {number}.")
+
+
 class RecordNotFound(NotFound):
     def __init__(self, record_id: str) -> None:
         self.record_id = record_id
@@ -62,6 +76,12 @@ class PayloadNotFound(NotFound):
     def __init__(self, record_id: str) -> None:
         self.record_id = record_id
         super().__init__(f"Record {clip(record_id)!r} has no payload.")
+
+
+class FindingNotFound(NotFound):
+    def __init__(self, finding_id: str) -> None:
+        self.finding_id = finding_id
+        super().__init__(f"There is no finding {clip(finding_id)!r} of this model.")
 
 
 class SubjectNotFound(NotFound):
@@ -151,6 +171,12 @@ class VersionRetired(Conflict):
         super().__init__(f"Version {version} of {model!r} is retired; publish it anew to use it.")
 
 
+class DestinationExists(Conflict):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is a destination {name!r} already; remove it first.")
+
+
 class AlreadyChampion(Conflict):
     slug = "already-champion"
 
@@ -168,6 +194,28 @@ class NothingToRollBackTo(Conflict):
         super().__init__(
             f"Model {model!r} cannot roll back: {wanted} was not champion before the present one."
         )
+
+
+class PromotionHeld(Conflict):
+    slug = "promotion-held"
+
+    def __init__(self, model: str, findings: list[str]) -> None:
+        self.model, self.findings = model, findings
+        named = "; ".join(findings[:_MOST_NAMED])
+        more = len(findings) - _MOST_NAMED
+        super().__init__(
+            f"No version of {model!r} is promoted while findings of its champion are open: {named}"
+            + (f"; and {more} more" if more > 0 else "")
+            + ". Close them, or promote by force."
+        )
+
+
+class FindingNotOpen(Conflict):
+    slug = "finding-not-open"
+
+    def __init__(self, finding_id: str) -> None:
+        self.finding_id = finding_id
+        super().__init__(f"Finding {finding_id!r} has ended already.")
 
 
 class UnderHold(Conflict):

@@ -1,4 +1,4 @@
-"""What texts a caller may choose: names of models and aliases, reasons, labels."""
+"""What texts a caller may choose: names of models, aliases and destinations, reasons, labels."""
 
 import re
 
@@ -29,6 +29,12 @@ def check_alias_name(alias: str) -> None:
     refuse_champion(alias)
     if not _NAME.fullmatch(alias):
         raise InvalidRequest("alias", f"An alias {_NAME_RULE}")
+
+
+def check_destination_name(name: str) -> None:
+    """Accept a name for whom to tell. Raises InvalidRequest."""
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest("name", f"A destination's name {_NAME_RULE}")
 
 
 def refuse_champion(alias: str) -> None:

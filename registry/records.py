@@ -21,6 +21,7 @@ class Kind(StrEnum):
     ROTATION = "rotation"  # the log is signed by another key from here on
     READ = "read"  # somebody read audit data
     REPLAY = "replay"  # recorded inputs were run again
+    FINDING = "finding"  # the traffic of a version left its reference, or came back
 
 
 class Lane(StrEnum):
@@ -28,6 +29,7 @@ class Lane(StrEnum):
 
     CHAMPION = "champion"
     PINNED = "pinned"  # the caller named the version
+    FALLBACK = "fallback"  # it stood in for the champion, which a finding is open of
 
 
 class Outcome(StrEnum):

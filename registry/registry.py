@@ -1,6 +1,8 @@
-"""The registry's verbs. Each is one decision and one transaction that contains its audit record."""
+"""The registry's verbs. Each is one decision and one transaction that contains its audit record,
+and what people are told of it.
+"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,10 +11,18 @@ from msgspec import Struct
 
 from registry import lifecycle
 from registry.admission.admit import admit
+from registry.announcing import announce, champion_moved, version_published, version_retired
 from registry.artifacts import Artifacts, digest_of
 from registry.coherence import check_reference
+from registry.drift_policy import holding
 from registry.entry import new_record_id
-from registry.errors import AliasNotFound, KeyNotFound, ModelNotFound, VersionNotFound
+from registry.errors import (
+    AliasNotFound,
+    KeyNotFound,
+    ModelNotFound,
+    PromotionHeld,
+    VersionNotFound,
+)
 from registry.manifest import Draft, Manifest, write_manifest
 from registry.names import (
     check_alias_name,
@@ -89,16 +99,26 @@ class Registry:
                 created=self._clock(),
             )
             tx.add_version(version)
-            self.record(tx, "publish", author, version.created, version=version)
+            record = self.record(tx, "publish", author, version.created, version=version)
+            announce(tx, version_published(record))
         return version
 
-    def promote(self, model: str, number: int, reason: str, author: Author) -> AliasChange:
-        """Make a version the champion. Raises AlreadyChampion, VersionRetired, VersionNotFound."""
+    def promote(
+        self, model: str, number: int, reason: str, author: Author, *, by_force: bool = False
+    ) -> AliasChange:
+        """Make a version the champion; by force also under findings that hold promotions.
+
+        The record of a forced one names those. Raises AlreadyChampion, VersionRetired,
+        VersionNotFound and PromotionHeld.
+        """
         check_reason(reason)
         with self.store.write() as tx:
             version = _version(tx, model, number)
             champion = tx.aliases(model).get(CHAMPION)
             lifecycle.check_promotion(version, champion)
+            held = holding(tx, model)
+            if held and not by_force:
+                raise PromotionHeld(model, [f"{one.feature}: {one.statistic}" for one in held])
             return self._move_alias(
                 tx,
                 AliasCause.PROMOTE,
@@ -107,6 +127,7 @@ class Registry:
                 alias=CHAMPION,
                 version=version,
                 reason=reason,
+                forced=[one.id for one in held],
             )
 
     def roll_back(
@@ -174,7 +195,10 @@ class Registry:
             names = [alias for alias, named in tx.aliases(model).items() if named == number]
             state = lifecycle.advance(version, lifecycle.Step.RETIRE, names)
             tx.set_state(model, number, state)
-            self.record(tx, "retire", author, self._clock(), version=version, reason=reason)
+            record = self.record(
+                tx, "retire", author, self._clock(), version=version, reason=reason
+            )
+            announce(tx, version_retired(record))
             return msgspec.structs.replace(version, state=state)
 
     def live_at(self, model: str, at: datetime, alias: str = CHAMPION) -> LiveVersion:
@@ -233,6 +257,7 @@ class Registry:
         alias: str,
         version: Version | None,
         reason: str,
+        forced: Sequence[str] = (),
     ) -> AliasChange:
         at = self._clock()
         record = self.record(
@@ -244,6 +269,7 @@ class Registry:
             version=version,
             alias=alias,
             previous=tx.aliases(model).get(alias),
+            subject=" ".join(forced) or None,
             reason=reason,
         )
         change = AliasChange(
@@ -257,6 +283,8 @@ class Registry:
             record_id=record.id,
         )
         tx.add_alias_change(change)
+        if alias == CHAMPION:
+            announce(tx, champion_moved(record, change))
         return change
 
     def record(

@@ -6,6 +6,7 @@ restart remembers it, and each change is one transaction that contains its audit
 
 from collections.abc import Callable
 
+from registry.announcing import announce, service_changed
 from registry.errors import Conflict, ModelNotFound, clip
 from registry.names import check_reason
 from registry.registry import Author, Registry
@@ -83,7 +84,8 @@ def _change_service(
             return
         put_value(tx, SettingName.UNLOADED, model, "true" if is_unloaded else None)
         action = "unload" if is_unloaded else "load"
-        registry.record(tx, action, author, now(), model=model, reason=reason)
+        record = registry.record(tx, action, author, now(), model=model, reason=reason)
+        announce(tx, service_changed(record))
 
 
 def _check_model(view: Reader, model: str) -> None:

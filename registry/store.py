@@ -13,11 +13,14 @@ from typing import Protocol
 
 from registry.entry import Entry, Payload
 from registry.errors import StoreUnavailable
+from registry.events import Delivery, DeliveryCount, DeliveryState, Destination, Event
+from registry.findings import Finding
 from registry.records import AuditRecord, Origin, RecordFilter, SignedCheckpoint, Tally
 from registry.stores.payloads import Aged, Subject
 from registry.stores.sqlite import SqliteStore
 from registry.vault import FILE_NAME, Vault
 from registry.versions import AliasChange, Version, VersionState
+from registry.windows import Block, DetectorState, Span, Window, WorkerCounts
 from registry.workers import Key, Setting, SettingName, WorkerStatus
 
 
@@ -122,16 +125,78 @@ class Reader(Protocol):
         """Return the names and keys that the log has had, oldest first."""
         ...
 
+    def destinations(self) -> list[Destination]:
+        """Return all destinations, by name."""
+        ...
+
+    def deliveries(
+        self, state: DeliveryState | None, *, before: int | None, limit: int
+    ) -> list[Delivery]:
+        """Return deliveries in a state, or all, newest first, with numbers below `before`."""
+        ...
+
+    def delivery(self, number: int) -> Delivery | None:
+        """Return one delivery, or None."""
+        ...
+
+    def next_delivery(self, destination: str, at: datetime) -> Delivery | None:
+        """Return the oldest delivery to a destination that is due; None while it is paused."""
+        ...
+
+    def waiting_destinations(self, at: datetime) -> list[str]:
+        """Name the destinations that are not paused and have something due."""
+        ...
+
+    def delivery_counts(self) -> list[DeliveryCount]:
+        """Count deliveries by destination and state, as far as there are any."""
+        ...
+
     def workers(self) -> list[WorkerStatus]:
         """Return what each running worker last said of itself."""
+        ...
+
+    def windows(
+        self, model: str, version: int, lane: str, span: Span, *, since: datetime, until: datetime
+    ) -> list[Window]:
+        """Return what was counted of a version in a lane, in the windows that began in a time.
+
+        Oldest first, from `since` on and before `until`; windows in which nothing came are none.
+        """
+        ...
+
+    def taken(self) -> list[str]:
+        """Return the ids of the workers whose counts `take` remembers."""
+        ...
+
+    def judged(self) -> list[tuple[str, int]]:
+        """Return the models and versions of which blocks or a detector are kept."""
+        ...
+
+    def blocks(self, model: str, version: int) -> list[Block]:
+        """Return what came of a champion since its blocks were dropped, oldest first.
+
+        Each has what one `take` brought; where there are more than 128, neighbours are added up.
+        """
+        ...
+
+    def detector(self, model: str, version: int) -> DetectorState | None:
+        """Return what was last kept of a detector, or None."""
+        ...
+
+    def findings(self, model: str, *, only_open: bool = False) -> list[Finding]:
+        """Return the findings of a model, or those that are open, newest first."""
+        ...
+
+    def models_with_findings(self) -> list[str]:
+        """Return the models that have open findings."""
         ...
 
 
 class Transaction(Reader, Protocol):
     """Changes that take effect together, or not at all.
 
-    A transaction that changes anything but the log without a record is an error: it raises
-    RuntimeError when it would be committed, and nothing is changed.
+    A transaction that changes anything but the log and detectors without a record is an error: it
+    raises RuntimeError when it would be committed, and nothing is changed.
     """
 
     def add_version(self, version: Version) -> None: ...
@@ -150,6 +215,30 @@ class Transaction(Reader, Protocol):
 
     def remove_setting(self, name: SettingName, model: str | None) -> None:
         """Let a setting have no value; nothing happens where it has none."""
+        ...
+
+    def add_destination(self, destination: Destination) -> None:
+        """Keep a new destination. Raises Conflict where there is one of this name."""
+        ...
+
+    def remove_destination(self, name: str) -> None:
+        """Forget a destination and all that was, or was to be, delivered to it."""
+        ...
+
+    def pause_destination(self, name: str, at: datetime) -> None:
+        """Let nothing be sent to a destination until it is resumed."""
+        ...
+
+    def resume_destination(self, name: str, at: datetime) -> None:
+        """Let all that waits for a destination be due at a time, in its order."""
+        ...
+
+    def add_event(self, event: Event, told: Sequence[str]) -> None:
+        """Keep an event, to be delivered to the destinations that are named."""
+        ...
+
+    def send_again(self, number: int, at: datetime) -> None:
+        """Let a delivery begin anew at a time, as if it never had been tried."""
         ...
 
     def append(self, record: AuditRecord) -> None:
@@ -189,6 +278,20 @@ class Transaction(Reader, Protocol):
         """Remove records and their payloads; their places in the tree stay."""
         ...
 
+    def add_finding(self, finding: Finding) -> None: ...
+
+    def change_finding(self, finding: Finding) -> None:
+        """Let a finding be another from now on; nothing happens where it was never added."""
+        ...
+
+    def keep_detector(self, model: str, version: int, kept: DetectorState) -> None:
+        """Keep what a detector knows, in place of what it knew before."""
+        ...
+
+    def drop_detector(self, model: str, version: int) -> None: ...
+
+    def drop_blocks(self, model: str, version: int) -> None: ...
+
 
 class Store(Reader, Protocol):
     """All that must outlive a process. Any thread may use it.
@@ -223,6 +326,38 @@ class Store(Reader, Protocol):
 
     def forget_segment(self, segment: str) -> None:
         """Drop the position of a segment whose file is gone."""
+        ...
+
+    def take(self, workers: Sequence[WorkerCounts]) -> None:
+        """Add what workers counted since it was last taken to the windows of its time, once.
+
+        All of it or nothing. What came of a champion is kept as a block, too. Counts of a version
+        with another manifest, and counts older than those taken, change nothing.
+        """
+        ...
+
+    def forget_taken(self, worker: str) -> None:
+        """Forget what was taken of a worker whose counts are gone for good."""
+        ...
+
+    def expire_windows(self, at: datetime, limit: int) -> int:
+        """Remove up to `limit` windows of each span that were kept for long enough; count them."""
+        ...
+
+    def settle(self, delivery: Delivery) -> None:
+        """Keep what became of an attempt; nothing happens where the delivery is gone."""
+        ...
+
+    def hasten(self, destination: str, at: datetime) -> None:
+        """Let be due what waits for a destination that had not answered, or only with faults of
+        its own (429, 5xx); what it refused waits on.
+        """
+        ...
+
+    def forget_delivered(self, before: datetime) -> None:
+        """Forget what was delivered before a time, and the events that nobody is left to be told
+        of.
+        """
         ...
 
     def report_worker(self, status: WorkerStatus) -> None:

@@ -47,6 +47,8 @@ class SettingName(StrEnum):
     PAYLOAD_POLICY = "payload-policy"  # what of the payloads of a model is kept
     RETENTION = "retention"  # how long payloads and records of a model are kept
     HOLD = "hold"  # nothing of the model may go, for the reason that is the value
+    DRIFT = "drift-policy"  # what is done where its traffic leaves the reference
+    FALLBACK = "fallback"  # which version answers in the champion's place; the controller sets it
 
 
 class Setting(Struct, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ ACTIONS = {
 LANES = {
     Lane.CHAMPION: "The request named no version and met the champion.",
     Lane.PINNED: "The caller named the version.",
+    Lane.FALLBACK: "The request named no version, and this one stood in for the champion.",
 }
 
 

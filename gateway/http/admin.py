@@ -40,6 +40,7 @@ class PublishForm(Struct):
 class Promotion(Struct, forbid_unknown_fields=True):
     version: int
     reason: str
+    by_force: bool = False
 
 
 class Rollback(Struct, forbid_unknown_fields=True):
@@ -144,7 +145,8 @@ def promote(
     data: JSONBody[Promotion],
 ) -> AliasChange:
     """Make a version the champion; every worker serves it within a second."""
-    return registry.promote(model, data.version, data.reason, author_of(request))
+    author = author_of(request)
+    return registry.promote(model, data.version, data.reason, author, by_force=data.by_force)
 
 
 @post(

@@ -4,7 +4,7 @@ What is set is stored and recorded, and every worker obeys it when the answer is
 """
 
 import asyncio
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from litestar import Request, get, post, put
@@ -15,18 +15,16 @@ from msgspec import Struct
 from gateway.following import followed
 from gateway.http.access import author_of, open_to
 from gateway.http.admin import JSON_LIMIT
+from gateway.http.bodies import read_object
 from gateway.http.health import ModelName
 from gateway.security import Role
 from registry import privacy
-from registry.errors import InvalidRequest, clip
 from registry.payload_policy import PayloadPolicy
 from registry.registry import Registry
 from registry.retention import Retention
 
 _READERS = open_to(Role.VIEWER, Role.AUDITOR, Role.ADMIN)
 _ADMINS = open_to(Role.ADMIN)
-
-_Wanted = TypeVar("_Wanted", bound=Struct)
 
 
 class RetentionView(Struct, kw_only=True):
@@ -57,7 +55,7 @@ async def set_payload_policy(
     request: Request[Any, Any, Any], registry: NamedDependency[Registry], model: ModelName
 ) -> PayloadPolicy:
     """Set what is kept of the payloads of a model; an empty object keeps them as they are."""
-    policy = _read(await request.body(), PayloadPolicy)
+    policy = read_object(await request.body(), PayloadPolicy)
     author = author_of(request)
     await asyncio.to_thread(privacy.set_payload_policy, registry, model, policy, author)
     await followed(registry.store)
@@ -75,7 +73,7 @@ async def set_retention(
     request: Request[Any, Any, Any], registry: NamedDependency[Registry], model: ModelName
 ) -> RetentionView:
     """Set a preset, or days of one's own; an empty object keeps everything without end."""
-    retention = _read(await request.body(), Retention)
+    retention = read_object(await request.body(), Retention)
     author = author_of(request)
     await asyncio.to_thread(privacy.set_retention, registry, model, retention, author)
     await followed(registry.store)
@@ -111,13 +109,3 @@ def _view(registry: Registry, model: str) -> RetentionView:
     retention = privacy.retentions(registry.store).get(model, Retention())
     held = privacy.holds(registry.store).get(model)
     return RetentionView(**msgspec.structs.asdict(retention), hold=held)
-
-
-def _read(body: bytes, kind: type[_Wanted]) -> _Wanted:
-    """Read what is to be set, and say which member is at fault. Raises InvalidRequest."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        known = ", ".join(kind.__struct_fields__)
-        fault = clip(str(error).replace("`", "'"), 200)
-        raise InvalidRequest("body", f"An object with some of {known} is set. {fault}.") from error

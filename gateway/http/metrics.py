@@ -11,6 +11,7 @@ from gateway.metrics import Meter
 from gateway.metrics.exposition import CONTENT_TYPE, LogState, write_text
 from gateway.security import Role
 from registry.errors import RegistryError
+from registry.events import DeliveryCount
 from registry.registry import Registry
 from registry.store import Store
 
@@ -18,19 +19,20 @@ from registry.store import Store
 @get("/metrics", opt=open_to(Role.VIEWER), media_type=CONTENT_TYPE)
 async def show_metrics(meter: NamedDependency[Meter], registry: NamedDependency[Registry]) -> str:
     """Show the metrics of all workers in Prometheus' text format."""
-    log = await asyncio.to_thread(_read_log, registry.store)
-    return write_text(await meter.read(), log)
+    log, deliveries = await asyncio.to_thread(_read_store, registry.store)
+    return write_text(await meter.read(), log, deliveries)
 
 
-def _read_log(store: Store) -> LogState | None:
-    """Read how far the log is; where the store cannot say, all else is told."""
+def _read_store(store: Store) -> tuple[LogState | None, list[DeliveryCount]]:
+    """Read how far the log and messages are; where the store cannot say, all else is told."""
     try:
         signed = store.checkpoint()
-        return LogState(
+        log = LogState(
             records=store.tree_size(),
             signed_records=0 if signed is None else signed.size,
             signed_s=None if signed is None else signed.signed.timestamp(),
         )
+        return log, store.delivery_counts()
     except RegistryError as error:
-        logger.warning("log_unreadable", error=type(error).__name__, detail=str(error))
-        return None
+        logger.warning("store_unreadable", error=type(error).__name__, detail=str(error))
+        return None, []

@@ -18,6 +18,7 @@ from gateway.metrics.snapshot import (
     total,
 )
 from gateway.processes import is_running
+from registry.events import DeliveryCount
 
 # The HTTP layer adds the charset, which is UTF-8.
 CONTENT_TYPE = "text/plain; version=0.0.4"
@@ -43,13 +44,14 @@ class LogState(Struct, frozen=True):
 class Merged(Struct, frozen=True):
     """What there is to tell: the counts of all workers, their snapshots, and those that run.
 
-    `log` is None where the store cannot be read now.
+    `log` is None where the store cannot be read now, and no delivery is counted then.
     """
 
     counts: Counts
     all: Sequence[Snapshot]
     running: Sequence[Snapshot]
     log: LogState | None
+    deliveries: Sequence[DeliveryCount]
 
 
 class Family(Struct, frozen=True):
@@ -61,9 +63,13 @@ class Family(Struct, frozen=True):
     samples: Callable[[Merged], Iterator[Sample]]
 
 
-def write_text(snapshots: Sequence[Snapshot], log: LogState | None = None) -> str:
+def write_text(
+    snapshots: Sequence[Snapshot],
+    log: LogState | None = None,
+    deliveries: Sequence[DeliveryCount] = (),
+) -> str:
     """Write all metrics of all workers; gauges of workers that ended are left out."""
-    merged = merge(snapshots, log)
+    merged = merge(snapshots, log, deliveries)
     lines: list[str] = []
     for family in FAMILIES:
         lines += (
@@ -74,10 +80,12 @@ def write_text(snapshots: Sequence[Snapshot], log: LogState | None = None) -> st
     return "\n".join([*lines, ""])
 
 
-def merge(snapshots: Sequence[Snapshot], log: LogState | None) -> Merged:
+def merge(
+    snapshots: Sequence[Snapshot], log: LogState | None, deliveries: Sequence[DeliveryCount]
+) -> Merged:
     """Add what all workers counted, and find out which of them run."""
     running = [one for one in snapshots if is_running(one.vitals.pid)]
-    return Merged(total(snapshots), snapshots, running, log)
+    return Merged(total(snapshots), snapshots, running, log, deliveries)
 
 
 def _line(name: str, sample: Sample) -> str:
@@ -153,6 +161,11 @@ def _log(read: Callable[[LogState], float | None]) -> Callable[[Merged], Iterato
             yield "", {}, value
 
     return samples
+
+
+def _deliveries(merged: Merged) -> Iterator[Sample]:
+    for one in merged.deliveries:
+        yield "", {"destination": one.destination, "state": one.state}, one.count
 
 
 def _gauge(name: str) -> Callable[[Merged], Iterator[Sample]]:
@@ -326,6 +339,12 @@ FAMILIES = (
         "gauge",
         "When the last checkpoint was signed, in seconds since 1970.",
         _log(lambda log: log.signed_s),
+    ),
+    Family(
+        "gateway_deliveries",
+        "gauge",
+        "Messages to a destination: pending, delivered in the last 30 days, or dead.",
+        _deliveries,
     ),
     Family(
         "gateway_workers",

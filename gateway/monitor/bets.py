@@ -69,13 +69,16 @@ class Bet(Struct, frozen=True):
 
 
 def list_events(
-    groups: Sequence[Group], layout: Layout, tolerance: float, missing_rates: Rates
+    groups: Sequence[Group],
+    layout: Layout,
+    tolerances: Sequence[float],
+    missing_rates: Rates,
 ) -> list[Event]:
-    """List the events of all groups, one group after the other."""
+    """List the events of all groups, one group after the other; `tolerances` are by feature."""
     events = []
     for group in groups:
         total = group.total(layout.reference)
-        allowed = max(tolerance, _doubt(group, total, len(layout.features)))
+        allowed = max(tolerances[group.feature], _doubt(group, total, len(layout.features)))
         rate = _declared(group, layout, missing_rates)
         for number, count in enumerate(group.happened(layout.reference, total)):
             share = count / total if total else 1.0

@@ -115,17 +115,22 @@ class Detector:
         *,
         average_run_length: float,
         tolerance: float = 0.03,
+        tolerances: Mapping[int, float] | None = None,
         missing_rates: Rates | None = None,
     ) -> None:
         """Make a detector that alarms falsely once in `average_run_length` looks, or less often.
 
-        A share may be off by `tolerance`, or by as much as the rows of the reference leave in
-        doubt. A rate in `missing_rates`, by input and column, is tolerated in their place; the
-        column None is for all of an input.
+        A share may be off by `tolerance`, or by what `tolerances` has for a feature, by its place
+        in the layout, or by as much as the rows of the reference leave in doubt. A rate in
+        `missing_rates`, by input and column, is tolerated in their place; the column None is for
+        all of an input.
         """
         self._layout = layout
         self._groups = list_groups(layout)
-        self._events = list_events(self._groups, layout, tolerance, missing_rates or {})
+        of_features = [tolerance] * len(layout.features)
+        for feature, own in (tolerances or {}).items():
+            of_features[feature] = own
+        self._events = list_events(self._groups, layout, of_features, missing_rates or {})
         self.bets = make_bets(self._events)
         self._factors = [(bet.event, bet.gain, bet.cost) for bet in self.bets]
         self._alarm = len(layout.features) * average_run_length

@@ -13,10 +13,12 @@ from typing import Any
 
 import apsw
 
-from registry.entry import Entry, Payload, encode_record
-from registry.errors import Conflict, InvalidRequest, StoreUnavailable
-from registry.records import AuditRecord, Origin, RecordFilter, SignedCheckpoint, Tally
-from registry.stores import log, payloads, records, rows, tallies
+from registry.entry import Entry, encode_record
+from registry.errors import Conflict, StoreUnavailable
+from registry.events import Delivery, Destination, Event
+from registry.findings import Finding
+from registry.records import AuditRecord, Origin, SignedCheckpoint
+from registry.stores import findings, log, outbox, payloads, records, rows, windows
 from registry.stores.connection import (
     BUSY_TIMEOUT_MS,
     check_library,
@@ -25,121 +27,15 @@ from registry.stores.connection import (
     prepare,
     translated,
 )
-from registry.stores.payloads import Aged, Subject
+from registry.stores.payloads import Subject
+from registry.stores.reader import ALIAS_CHANGE, SqliteReader
 from registry.times import to_us
 from registry.vault import Vault
 from registry.versions import AliasChange, Version, VersionState
+from registry.windows import DetectorState, WorkerCounts
 from registry.workers import Key, Setting, SettingName, WorkerStatus
 
-_VERSION = "model, number, artifact, manifest, state, author, created"
-_ALIAS_CHANGE = "model, alias, version, cause, at, principal, reason, record_id"
 _REACHED = "SELECT reached FROM position WHERE segment = ?"
-_NOW_NAMED = """
-    SELECT alias, version FROM alias_change AS change
-    WHERE model = ? AND version IS NOT NULL AND sequence = (
-        SELECT max(sequence) FROM alias_change
-        WHERE model = change.model AND alias = change.alias
-    )
-    ORDER BY alias
-"""
-
-
-class SqliteReader:
-    """The questions a store answers, asked over one connection."""
-
-    def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
-        self._own = connection
-        self._vault = vault
-
-    @property
-    def _connection(self) -> apsw.Connection:
-        return self._own
-
-    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[rows.Row]:
-        with translated():
-            try:
-                return self._connection.execute(query, values).fetchall()
-            except (OverflowError, UnicodeEncodeError) as error:
-                message = "A number is beyond 64 bits, or a text is no Unicode."
-                raise InvalidRequest("value", message) from error
-
-    def generation(self) -> int:
-        return int(self._rows("SELECT number FROM generation")[0][0])
-
-    def models(self) -> list[str]:
-        return [name for (name,) in self._rows("SELECT DISTINCT model FROM version ORDER BY model")]
-
-    def versions(self, model: str) -> list[Version]:
-        query = f"SELECT {_VERSION} FROM version WHERE model = ? ORDER BY number"  # noqa: S608 - constant
-        return [rows.to_version(row) for row in self._rows(query, (model,))]
-
-    def version(self, model: str, number: int) -> Version | None:
-        query = f"SELECT {_VERSION} FROM version WHERE model = ? AND number = ?"  # noqa: S608 - constant
-        found = self._rows(query, (model, number))
-        return rows.to_version(found[0]) if found else None
-
-    def alias_changes(self, model: str) -> list[AliasChange]:
-        query = f"SELECT {_ALIAS_CHANGE} FROM alias_change WHERE model = ? ORDER BY sequence"  # noqa: S608 - constant
-        return [rows.to_alias_change(row) for row in self._rows(query, (model,))]
-
-    def aliases(self, model: str) -> dict[str, int]:
-        return dict(self._rows(_NOW_NAMED, (model,)))
-
-    def api_keys(self) -> list[Key]:
-        return [rows.to_key(row) for row in self._rows("SELECT * FROM key ORDER BY created, id")]
-
-    def settings(self) -> list[Setting]:
-        found = self._rows("SELECT * FROM setting ORDER BY name, model")
-        return [rows.to_setting(row) for row in found]
-
-    def records(
-        self, wanted: RecordFilter, *, before: str | None, limit: int
-    ) -> list[tuple[int, bytes]]:
-        return records.find_records(self._rows, wanted, before, limit)
-
-    def record(self, record_id: str) -> tuple[int, bytes] | None:
-        found = self._rows("SELECT idx, leaf FROM record WHERE id = ?", (rows.id_bytes(record_id),))
-        return (found[0][0], found[0][1]) if found else None
-
-    def payload(self, record_id: str) -> Payload | None:
-        with translated():
-            return payloads.read(self._connection, self._vault, rows.id_bytes(record_id))
-
-    def streams(self, model: str) -> list[int]:
-        return payloads.streams(self._rows, model)
-
-    def aged(self, stream: int, *, after: bytes, before: datetime, limit: int) -> list[Aged]:
-        return payloads.aged(self._rows, (stream, after, before), limit)
-
-    def tallies(
-        self, *, since: datetime, until: datetime, hours: int, model: str | None
-    ) -> list[Tally]:
-        span = tallies.span(since, until, hours, model)
-        return [tallies.to_tally(row) for row in self._rows(tallies.SELECT, span)]
-
-    def positions(self) -> dict[str, int]:
-        return dict(self._rows("SELECT segment, reached FROM position"))
-
-    def tree_size(self) -> int:
-        return log.size(self._rows)
-
-    def tile(self, level: int, number: int) -> bytes:
-        return log.tile(self._rows, level, number)
-
-    def leaves(self, start: int, end: int) -> list[bytes]:
-        return log.leaves(self._rows, start, end)
-
-    def checkpoint(self) -> SignedCheckpoint | None:
-        return log.checkpoint(self._rows)
-
-    def checkpoints(self) -> list[SignedCheckpoint]:
-        return log.checkpoints(self._rows)
-
-    def origins(self) -> list[Origin]:
-        return log.origins(self._rows)
-
-    def workers(self) -> list[WorkerStatus]:
-        return [rows.to_worker(row) for row in self._rows("SELECT * FROM worker ORDER BY worker")]
 
 
 class SqliteTransaction(SqliteReader):
@@ -147,8 +43,8 @@ class SqliteTransaction(SqliteReader):
 
     def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
         super().__init__(connection, vault)
-        self._changed = False
-        self._removed = False
+        self._changed = False  # what workers obey
+        self._needs_record = False
         self._recorded = False
 
     def add_version(self, version: Version) -> None:
@@ -159,7 +55,7 @@ class SqliteTransaction(SqliteReader):
         self._change(query, (state.value, model, number))
 
     def add_alias_change(self, change: AliasChange) -> None:
-        query = f"INSERT INTO alias_change ({_ALIAS_CHANGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constant
+        query = f"INSERT INTO alias_change ({ALIAS_CHANGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constant
         self._change(query, rows.alias_change_row(change))
 
     def add_key(self, key: Key) -> None:
@@ -186,17 +82,17 @@ class SqliteTransaction(SqliteReader):
             return payloads.find_subject(self._connection, self._vault, subject)
 
     def erase(self, subject: Subject) -> int:
-        self._removed = True
+        self._needs_record = True
         with translated():
             return payloads.erase(self._connection, subject)
 
     def expire(self, indexes: Sequence[int]) -> None:
-        self._removed = True
+        self._needs_record = True
         with translated():
             payloads.expire(self._connection, indexes)
 
     def remove(self, indexes: Sequence[int]) -> None:
-        self._removed = True
+        self._needs_record = True
         with translated():
             payloads.remove(self._connection, indexes)
 
@@ -209,16 +105,57 @@ class SqliteTransaction(SqliteReader):
     def add_origin(self, origin: Origin) -> None:
         log.add_origin(self._rows, origin)
 
+    def add_finding(self, finding: Finding) -> None:
+        self._needs_record = True
+        findings.add(self._rows, finding)
+
+    def change_finding(self, finding: Finding) -> None:
+        self._needs_record = True
+        findings.change(self._rows, finding)
+
+    def keep_detector(self, model: str, version: int, kept: DetectorState) -> None:
+        windows.keep_detector(self._rows, model, version, kept)
+
+    def drop_detector(self, model: str, version: int) -> None:
+        windows.drop_detector(self._rows, model, version)
+
+    def drop_blocks(self, model: str, version: int) -> None:
+        windows.drop_blocks(self._rows, model, version)
+
+    def add_destination(self, destination: Destination) -> None:
+        self._needs_record = True
+        outbox.add_destination(self._rows, destination)
+
+    def remove_destination(self, name: str) -> None:
+        self._needs_record = True
+        outbox.remove_destination(self._rows, name)
+
+    def pause_destination(self, name: str, at: datetime) -> None:
+        self._needs_record = True
+        outbox.pause_destination(self._rows, name, at)
+
+    def resume_destination(self, name: str, at: datetime) -> None:
+        self._needs_record = True
+        outbox.resume_destination(self._rows, name, at)
+
+    def add_event(self, event: Event, told: Sequence[str]) -> None:
+        self._needs_record = True
+        outbox.add_event(self._rows, event, told)
+
+    def send_again(self, number: int, at: datetime) -> None:
+        self._needs_record = True
+        outbox.send_again(self._rows, number, at)
+
     def finish(self) -> None:
         """Move the generation if anything changed; a change without its record is refused."""
-        if (self._changed or self._removed) and not self._recorded:
+        if self._needs_record and not self._recorded:
             raise RuntimeError("A transaction changed the registry without an audit record.")
         if self._changed:
             self._rows("UPDATE generation SET number = number + 1")
 
     def _change(self, query: str, values: Sequence[Any]) -> None:
         self._rows(query, values)
-        self._changed = True
+        self._changed = self._needs_record = True
 
 
 class SqliteStore(SqliteReader):
@@ -293,6 +230,27 @@ class SqliteStore(SqliteReader):
         finally:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         return not is_busy
+
+    def take(self, workers: Sequence[WorkerCounts]) -> None:
+        with translated(), immediately(self._connection):
+            windows.take(self._rows, workers)
+
+    def forget_taken(self, worker: str) -> None:
+        windows.forget(self._rows, worker)
+
+    def expire_windows(self, at: datetime, limit: int) -> int:
+        with translated(), immediately(self._connection):
+            return windows.expire(self._rows, at, limit)
+
+    def settle(self, delivery: Delivery) -> None:
+        outbox.settle(self._rows, delivery)
+
+    def hasten(self, destination: str, at: datetime) -> None:
+        outbox.hasten(self._rows, destination, at)
+
+    def forget_delivered(self, before: datetime) -> None:
+        with self.write() as tx:
+            outbox.forget_delivered(tx._rows, before)
 
     def report_worker(self, status: WorkerStatus) -> None:
         self._rows("INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?)", rows.worker_row(status))

@@ -2,21 +2,21 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from msgspec import Struct
+from msgspec.structs import replace
 
 from registry.audit.query import accepts
 from registry.entry import Entry, Payload, decode_record, encode_record, new_record_id
 from registry.errors import Conflict, InvalidRequest, StoreUnavailable
+from registry.events import Delivery, DeliveryState, Destination, Event, EventType, Form, Rollback
 from registry.records import (
     AuditRecord,
     Kind,
@@ -26,37 +26,16 @@ from registry.records import (
     RecordFilter,
     SignedCheckpoint,
 )
-from registry.store import Reader, Store, Transaction, open_store
+from registry.store import Reader, Store, Transaction
 from registry.times import from_us, to_us
 from registry.tlog.tiles import Frontier, TileNodes
 from registry.tlog.tree import leaf_hash, root_hash
 from registry.versions import AliasCause, AliasChange, Version, VersionState
 from registry.workers import Key, Setting, SettingName, WorkerStatus
+from tests.contracts.place import Place
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAYLOAD = Payload(b"s" * 32, b"\x00input", b"")
-
-
-class Place(Struct, frozen=True):
-    """Where one database is; opening it twice gives two stores over the same data."""
-
-    opener: Callable[[Any], Store]
-    where: Any
-
-    def open(self) -> Store:
-        return self.opener(self.where)
-
-
-@pytest.fixture(params=["sqlite"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return {"sqlite": Place(open_store, tmp_path)}[request.param]
-
-
-@pytest.fixture
-def store(place: Place) -> Iterator[Store]:
-    opened = place.open()
-    yield opened
-    opened.close()
 
 
 def make_record(second: float = 0, **fields: Any) -> AuditRecord:
@@ -112,6 +91,25 @@ def make_checkpoint(view: Reader, minutes: float = 0) -> SignedCheckpoint:
     )
 
 
+def make_destination(name: str = "d", **fields: Any) -> Destination:
+    defaults: dict[str, Any] = {
+        "url": "https://r.example/é", "form": Form.STANDARD, "secret": "s", "author": "a",
+        "models": ("m", "n"), "types": (EventType.CHAMPION_MOVED,), "created": START,
+    }  # fmt: skip
+    return Destination(name=name, **(defaults | fields))
+
+
+def make_event(second: float = 0, **fields: Any) -> Event:
+    at = START + timedelta(seconds=second)
+    rollback = Rollback(method="POST", path="/p", body={"a": [1, None]}, command="c 'd'")
+    defaults: dict[str, Any] = {
+        "type": EventType.CHAMPION_MOVED, "model": "m", "version": 2, "time": at,
+        "summary": "Something.", "data": {"x": [1.5, "é", None]}, "record_id": "r",
+        "rollback": rollback,
+    }  # fmt: skip
+    return Event(id=new_record_id(to_us(at) * 1000), **(defaults | fields))
+
+
 def make_setting(model: str | None = "m", value: str = "true") -> Setting:
     return Setting(name=SettingName.UNLOADED, model=model, value=value)
 
@@ -129,6 +127,8 @@ def everything(store: Store) -> list[Any]:
             view.records(RecordFilter(), before=None, limit=10_000),
             view.positions(),
             view.workers(),
+            view.destinations(),
+            view.deliveries(None, before=None, limit=10_000),
         ]
 
 
@@ -139,6 +139,8 @@ def fill(store: Store) -> None:
         tx.add_alias_change(make_change(1))
         tx.add_key(make_key())
         tx.put_setting(make_setting())
+        tx.add_destination(make_destination())
+        tx.add_event(make_event(), ["d"])
         tx.append(make_record(kind=Kind.ADMIN))
 
 
@@ -151,9 +153,19 @@ CHANGES: dict[str, Callable[[Transaction], None]] = {
     "put_setting": lambda tx: tx.put_setting(make_setting(value="other")),
     "remove_setting": lambda tx: tx.remove_setting(SettingName.UNLOADED, "m"),
 }
+# What no worker obeys.
+NOTIFICATIONS: dict[str, Callable[[Transaction], None]] = {
+    "add_destination": lambda tx: tx.add_destination(make_destination("other")),
+    "pause_destination": lambda tx: tx.pause_destination("d", START),
+    "resume_destination": lambda tx: tx.resume_destination("d", START - timedelta(days=1)),
+    "remove_destination": lambda tx: tx.remove_destination("d"),
+    "add_event": lambda tx: tx.add_event(make_event(1), ["d"]),
+    "send_again": lambda tx: tx.send_again(1, START + timedelta(days=1)),
+}
+RECORDED = CHANGES | NOTIFICATIONS
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("change", RECORDED.values(), ids=RECORDED)
 def test_a_change_without_a_record_is_refused_and_undone(
     store: Store, change: Callable[[Transaction], None]
 ) -> None:
@@ -164,7 +176,7 @@ def test_a_change_without_a_record_is_refused_and_undone(
     assert everything(store) == before
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("change", RECORDED.values(), ids=RECORDED)
 def test_an_error_undoes_the_change_and_its_record(
     store: Store, change: Callable[[Transaction], None]
 ) -> None:
@@ -201,6 +213,19 @@ def test_the_generation_stands_still_where_workers_have_nothing_new_to_obey(stor
     store.clear_workers()
     store.forget_segment("one")
     assert store.generation() == before
+
+
+@pytest.mark.parametrize("change", NOTIFICATIONS.values(), ids=NOTIFICATIONS)
+def test_whom_to_tell_is_nothing_that_workers_obey(
+    store: Store, change: Callable[[Transaction], None]
+) -> None:
+    fill(store)
+    before, generation = everything(store), store.generation()
+    with store.write() as tx:
+        change(tx)
+        tx.append(make_record())
+    assert store.generation() == generation
+    assert everything(store) != before
 
 
 def test_several_changes_in_one_transaction_move_the_generation_once(store: Store) -> None:
@@ -561,6 +586,131 @@ def test_a_worker_is_known_by_what_it_said_last(store: Store) -> None:
     assert store.workers() == expected
     store.clear_workers()
     assert store.workers() == []
+
+
+def add_events(store: Store, *seconds: float, told: tuple[str, ...] = ("d",)) -> list[Delivery]:
+    """Add an event for each moment, and return the deliveries of them, oldest first."""
+    with store.write() as tx:
+        for name in set(told) - {one.name for one in tx.destinations()}:
+            tx.add_destination(make_destination(name))
+        for second in seconds:
+            tx.add_event(make_event(second), told)
+        tx.append(make_record())
+    return store.deliveries(None, before=None, limit=100)[::-1]
+
+
+def test_an_event_is_on_its_way_to_each_of_its_destinations(store: Store) -> None:
+    event = make_event(3)
+    with store.write() as tx:
+        for name in ("a", "b", "c"):
+            tx.add_destination(make_destination(name))
+        tx.add_event(event, ["a", "c"])
+        tx.append(make_record())
+
+    first, second = store.deliveries(None, before=None, limit=9)[::-1]
+
+    assert (first.destination, second.destination) == ("a", "c")
+    assert first.event == second.event == event
+    assert first.number < second.number
+    for one in (first, second):
+        assert (one.state, one.attempts, one.due) == (DeliveryState.PENDING, 0, event.time)
+        assert one.attempted is one.status is one.error is None
+        assert store.delivery(one.number) == one
+    assert store.delivery(99) is None
+    assert store.destinations() == [make_destination(name) for name in ("a", "b", "c")]
+
+
+def test_the_oldest_delivery_that_is_due_is_next(store: Store) -> None:
+    first, second, _ = add_events(store, 1, 2, 1)
+    at = START + timedelta(seconds=1)
+    assert store.next_delivery("d", START) is None
+    assert store.waiting_destinations(START) == []
+    assert store.next_delivery("d", at) == first
+    assert store.waiting_destinations(at) == ["d"]
+
+    store.settle(replace(first, due=START + timedelta(seconds=9), attempts=1))
+    assert store.next_delivery("d", START + timedelta(seconds=2)) == second
+    assert store.next_delivery("other", at) is None
+
+
+def test_a_paused_destination_waits_until_it_is_resumed(store: Store) -> None:
+    first, second = add_events(store, 1, 50)
+    later = START + timedelta(seconds=5)
+    with store.write() as tx:
+        tx.pause_destination("d", START)
+        tx.append(make_record())
+    assert [one.paused for one in store.destinations()] == [START]
+    assert store.next_delivery("d", START + timedelta(days=1)) is None
+    assert store.waiting_destinations(START + timedelta(days=1)) == []
+
+    with store.write() as tx:
+        tx.resume_destination("d", later)
+        tx.append(make_record())
+    assert store.next_delivery("d", later) == first
+    store.settle(replace(first, state=DeliveryState.DELIVERED, attempted=later))
+    assert store.next_delivery("d", later) == replace(second, due=later)
+
+
+def test_what_became_of_an_attempt_is_kept(store: Store) -> None:
+    [one] = add_events(store, 1)
+    tried = replace(
+        one,
+        attempts=3,
+        due=START + timedelta(seconds=9),
+        attempted=START + timedelta(seconds=2),
+        status=503,
+        error="it answered 503",
+    )
+    store.settle(tried)
+    assert store.delivery(one.number) == tried
+    with store.write() as tx:
+        tx.remove_destination("d")
+        tx.append(make_record())
+    store.settle(tried)
+    assert store.delivery(one.number) is None
+
+
+def test_only_what_was_not_refused_is_hastened(store: Store) -> None:
+    statuses = (None, 429, 500, 400, 302)
+    later, at = START + timedelta(days=1), START + timedelta(hours=1)
+    added = add_events(store, *range(5))
+    for one, status in zip(added, statuses, strict=True):
+        store.settle(replace(one, due=later, attempts=1, status=status))
+    add_events(store, 6, told=("other",))
+
+    store.hasten("d", at)
+
+    due = [one.due for one in store.deliveries(None, before=None, limit=9)[::-1]]
+    assert due == [at, at, at, later, later, START + timedelta(seconds=6)]
+
+
+def test_deliveries_are_counted_and_listed_by_state(store: Store) -> None:
+    added = add_events(store, *range(5))
+    add_events(store, 9, told=("other",))
+    for one in added[:2]:
+        store.settle(replace(one, state=DeliveryState.DEAD))
+    store.settle(replace(added[2], state=DeliveryState.DELIVERED))
+
+    assert {(one.destination, one.state): one.count for one in store.delivery_counts()} == {
+        ("d", "dead"): 2, ("d", "delivered"): 1, ("d", "pending"): 2, ("other", "pending"): 1,
+    }  # fmt: skip
+    numbers = [one.number for one in added]
+    assert [
+        one.number for one in store.deliveries(DeliveryState.DEAD, before=None, limit=9)
+    ] == numbers[1::-1]
+    assert [one.number for one in store.deliveries(None, before=numbers[3], limit=2)] == [
+        numbers[2],
+        numbers[1],
+    ]
+
+
+def test_no_number_of_a_delivery_is_used_again(store: Store) -> None:
+    [one] = add_events(store, 1)
+    with store.write() as tx:
+        tx.remove_destination("d")
+        tx.append(make_record())
+    [other] = add_events(store, 2)
+    assert other.number > one.number
 
 
 def test_a_snapshot_answers_from_one_state(place: Place, store: Store) -> None:

@@ -4,9 +4,16 @@ import json
 import re
 import shlex
 from collections import defaultdict
+from datetime import timedelta
+from http.server import HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import click
+import httpx
+import msgspec
+import pytest
 
 import gateway.cli
 import registry.cli
@@ -14,15 +21,20 @@ from gateway.app import HANDLERS
 from gateway.http.problems import STATUSES
 from gateway.metrics import Metrics, Suspension
 from gateway.metrics.exposition import FAMILIES, LogState, merge
+from gateway.notifications.forms import write_standard
+from gateway.notifications.secrets import new_key, read_key
 from gateway.security import Role
 from gateway.settings import Settings
 from registry.contract_file import read_contract
 from registry.datatypes import Datatype
 from registry.distribution import Feature, Joint, Reference
+from registry.drift_policy import DriftAction, DriftPolicy, check_drift_policy
+from registry.events import ANNOUNCED, DeliveryCount, DeliveryState, Event, EventType
 from registry.manifest import Action, Signature, TensorSpec
 from registry.records import AuditRecord
 from registry.registry import Registry
 from registry.rules import INPUT_ACTIONS, OUTPUT_ACTIONS, check_rules
+from registry.times import now
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,7 +84,8 @@ def test_every_metric_is_described_with_its_labels() -> None:
         "resident_bytes",
     ):
         metrics.gauge(name, lambda: 0)
-    merged = merge([metrics.snapshot()], LogState(1, 1, 1.0))
+    count = DeliveryCount(destination="ops", state=DeliveryState.DEAD, count=1)
+    merged = merge([metrics.snapshot()], LogState(1, 1, 1.0), [count])
     in_code = {
         family.name: {
             label for _, labels, _ in family.samples(merged) for label in labels if label != "le"
@@ -141,6 +154,67 @@ def test_the_publishing_example_runs(registry: Registry, tmp_path: Path) -> None
     assert registry.store.aliases("flights") == {"champion": 1}
 
 
+def test_the_example_of_a_receiver_takes_what_is_signed_and_nothing_else() -> None:
+    [example] = blocks(ROOT / "docs" / "operating.md", "python")
+    names: dict[str, Any] = {}
+    exec(compile(example, "docs/operating.md", "exec"), names)
+    secret = new_key()
+    message = write_standard(make_example(), key=read_key(secret), source="log", at=now())
+    old = write_standard(
+        make_example(), key=read_key(secret), source="log", at=now() - timedelta(hours=1)
+    )
+
+    assert names["verify"](message.headers, message.body, secret)["type"] == "test"
+    for body, headers, key in (
+        (message.body + b" ", message.headers, secret),
+        (message.body, {**message.headers, "webhook-id": "other"}, secret),
+        (message.body, message.headers, new_key()),
+        (old.body, old.headers, secret),
+        (message.body, {}, secret),
+    ):
+        with pytest.raises(ValueError, match=r"too old|not by the gateway|invalid literal"):
+            names["verify"](headers, body, key)
+
+    names["Receiver"].secret = secret
+    names["Receiver"].log_message = lambda *_: None
+    with HTTPServer(("127.0.0.1", 0), names["Receiver"]) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        statuses = [
+            httpx.post(url, content=one.body, headers=dict(one.headers)).status_code
+            for one in (message, message, old)
+        ]
+        server.shutdown()
+        thread.join()
+    assert statuses == [204, 204, 401]
+    assert names["Receiver"].seen == {make_example().id}
+
+
+def test_every_type_of_event_and_every_route_of_notifications_is_described() -> None:
+    page = read("docs/operating.md")
+
+    assert all(f"`{kind}`" in page for kind in ANNOUNCED)
+    for handler in HANDLERS:
+        for path in handler.paths:
+            if path.startswith(("/admin/destinations", "/admin/deliveries")):
+                assert re.sub(r"\{(\w+):\w+\}", r"{\1}", path) in page
+
+
+def make_example() -> Event:
+    return Event(
+        id="0199a0b0-0000-7000-8000-000000000001",
+        type=EventType.TEST,
+        model=None,
+        version=None,
+        time=now(),
+        summary="This is a test.",
+        data={},
+        record_id="0199a0b0-0000-7000-8000-000000000002",
+        rollback=None,
+    )
+
+
 def test_the_examples_of_contracts_are_some_and_fit_a_model(tmp_path: Path) -> None:
     x = TensorSpec(name="X", datatype=Datatype.FP32, shape=(-1, 2))
     y = TensorSpec(name="probabilities", datatype=Datatype.FP32, shape=(-1, 2))
@@ -172,6 +246,16 @@ def test_every_kind_of_rule_and_every_action_is_described() -> None:
         assert f" {named} |" in row, kind
     described = re.findall(r"^\| `([a-z]+)` \| (?:refuses|answers)", page, re.MULTILINE)
     assert set(described) == set(Action)
+
+
+def test_the_example_of_a_drift_policy_is_one() -> None:
+    [example] = blocks(ROOT / "docs" / "drift.md", "json")
+
+    policy = msgspec.json.decode(example.encode(), type=DriftPolicy)
+
+    check_drift_policy(policy, {"x[2]"})
+    table = set(re.findall(r"`([a-z_]+)`", read("docs/drift.md")))
+    assert {*DriftPolicy.__struct_fields__, *DriftAction} <= table
 
 
 def test_the_example_of_an_error_has_the_members_of_one() -> None:

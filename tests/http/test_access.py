@@ -25,6 +25,7 @@ from tests.http.world import World, check_problem
 
 OPEN = None
 READERS = {Role.INVOKER, Role.VIEWER}
+FOLLOWERS = {Role.VIEWER, Role.DEPLOYER, Role.AUDITOR, Role.ADMIN}
 # The table of the design: method, route, and the roles that may use it; None needs no key.
 TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/v2"): OPEN,
@@ -47,6 +48,12 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("POST", "/admin/keys"): {Role.ADMIN},
     ("GET", "/admin/keys"): {Role.ADMIN},
     ("DELETE", "/admin/keys/{key_id}"): {Role.ADMIN},
+    ("GET", "/admin/destinations"): {Role.VIEWER, Role.ADMIN},
+    ("POST", "/admin/destinations"): {Role.ADMIN},
+    ("DELETE", "/admin/destinations/{name}"): {Role.ADMIN},
+    ("POST", "/admin/destinations/{name}/resume"): {Role.ADMIN},
+    ("GET", "/admin/deliveries"): {Role.VIEWER, Role.ADMIN},
+    ("POST", "/admin/deliveries/{number}/retry"): {Role.ADMIN},
     ("GET", "/audit/records"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/payload"): {Role.AUDITOR},
@@ -57,6 +64,10 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("PUT", "/admin/models/{model}/retention"): {Role.ADMIN},
     ("POST", "/admin/models/{model}/hold"): {Role.ADMIN},
     ("POST", "/admin/models/{model}/hold/lift"): {Role.ADMIN},
+    ("GET", "/admin/models/{model}/drift-policy"): FOLLOWERS,
+    ("PUT", "/admin/models/{model}/drift-policy"): {Role.ADMIN},
+    ("GET", "/admin/models/{model}/findings"): FOLLOWERS,
+    ("POST", "/admin/models/{model}/findings/{finding}/close"): {Role.DEPLOYER},
     ("GET", "/audit/summary"): {Role.AUDITOR},
     ("GET", "/audit/export"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/proof"): {Role.AUDITOR},
@@ -96,7 +107,7 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
 INFERENCE = {route for route in TABLE if route[1].endswith("/infer")}
 PLACES = {
     "{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{record_id}": "none",
-    "{level}": "0", "{tile}": "000.p/1",
+    "{finding}": "none", "{level}": "0", "{tile}": "000.p/1", "{name}": "none", "{number}": "1",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from registry.audit.verify.proofs import HASH_SIZE
 from registry.audit.verify.sources import Row
 from registry.audit.verify.tiles import WIDTH, level_count
 
-_FORMAT = 3
+_FORMATS = (3, 4)  # which hold the log in the same tables
 _BUSY_TIMEOUT_MS = 10_000
 _ROWS = """
     SELECT idx, leaf, stream, id, request_id, principal FROM record
@@ -90,8 +90,8 @@ class StoreSource:
     def _begin(self) -> None:
         self._ask("BEGIN")
         [(found,)] = self._ask("PRAGMA user_version")
-        if found != _FORMAT:
-            raise Malformed("store", f"has format {found}, and format {_FORMAT} is read here")
+        if found not in _FORMATS:
+            raise Malformed("store", f"has format {found}, and {_FORMATS} are read here")
 
     def _read_edge(self) -> tuple[int, list[bytes]]:
         """Return the tree's size and the partial tiles, which lie one after another."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import apsw
 import pytest
 
 from registry import service
+from registry.audit.verify.faults import Malformed
+from registry.audit.verify.store import StoreSource
 from registry.entry import Entry, Payload, decode_record, encode_record, new_record_id, now_ns
 from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
 from registry.records import AuditRecord, Kind, Outcome, RecordFilter
@@ -20,7 +23,7 @@ from registry.store import Store, open_store
 from registry.stores.connection import check_library
 from registry.times import now
 from tests.builders import AUTHOR, linear_model, open_registry, publish
-from tests.unit.registry.formats import as_format_1, as_format_2
+from tests.unit.registry.formats import as_format_1, as_format_2, as_format_3
 
 OPEN = """
 import sys
@@ -79,7 +82,7 @@ def test_a_store_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> 
     assert (tmp_path / "store.sqlite3").read_bytes() == before
 
 
-@pytest.mark.parametrize("as_before", [as_format_1, as_format_2])
+@pytest.mark.parametrize("as_before", [as_format_1, as_format_2, as_format_3])
 def test_a_store_of_an_earlier_format_is_brought_to_this_one_with_all_it_holds(
     tmp_path: Path, as_before: Callable[[Path], None]
 ) -> None:
@@ -104,6 +107,20 @@ def test_a_store_of_an_earlier_format_is_brought_to_this_one_with_all_it_holds(
     registry = open_registry(tmp_path)
     assert service.unloaded(registry.store) == {"linear"}
     registry.store.close()
+
+
+def test_the_log_of_a_store_before_its_migration_is_read_by_the_checker(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.integrate("one", 0, 9, make_entries(3))
+    store.close()
+    for as_before, is_read in ((as_format_3, True), (as_format_2, False)):
+        as_before(tmp_path)
+        if is_read:
+            with closing(StoreSource(tmp_path)) as source:
+                assert source.size(0) == 3
+        else:
+            with pytest.raises(Malformed, match="format 2"):
+                StoreSource(tmp_path)
 
 
 def make_entries(count: int) -> list[Entry]:
@@ -151,7 +168,7 @@ def everything(store: Store) -> list[object]:
     ]
 
 
-@pytest.mark.parametrize("as_before", [as_format_1, as_format_2])
+@pytest.mark.parametrize("as_before", [as_format_1, as_format_2, as_format_3])
 def test_a_new_store_has_the_tables_of_a_migrated_one(
     tmp_path: Path, as_before: Callable[[Path], None]
 ) -> None:

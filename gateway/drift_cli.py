@@ -1,0 +1,58 @@
+"""`gateway drift-policy` and `gateway findings`: where traffic leaves its reference."""
+
+from pathlib import Path
+from typing import IO
+
+import click
+import msgspec
+
+from registry import drift
+from registry.console import data_dir_option, local_author, open_registry, print_table
+from registry.drift_policy import DriftPolicy
+from registry.drift_policy import drift_policy as read_policy
+from registry.errors import InvalidRequest
+
+
+@click.command("drift-policy")
+@data_dir_option
+@click.argument("model")
+@click.option("--set", "policy", type=click.File("rb"), help="A policy as JSON; - reads it.")
+def drift_policy(data_dir: Path, model: str, policy: IO[bytes] | None) -> None:
+    """Show what is done where the traffic of MODEL leaves its reference, or set it."""
+    registry = open_registry(data_dir)
+    registry.versions(model)
+    if policy is not None:
+        drift.set_drift_policy(registry, model, _read(policy.read()), local_author())
+    shown = msgspec.json.encode(read_policy(registry.store, model))
+    click.echo(msgspec.json.format(shown, indent=2))
+
+
+@click.command("findings")
+@data_dir_option
+@click.argument("model")
+@click.option("--close", "finding", help="The id of a finding to close.")
+@click.option("--reason", help="Why it is closed; it is recorded.")
+def findings(data_dir: Path, model: str, finding: str | None, reason: str | None) -> None:
+    """List what was found in the traffic of MODEL, or close one of it."""
+    if (finding is None) != (reason is None):
+        raise click.UsageError("Give --close and --reason together, or neither.")
+    registry = open_registry(data_dir)
+    if finding is not None and reason is not None:
+        drift.close_finding(registry, model, finding, reason, local_author())
+    print_table(
+        ("id", "version", "feature", "statistic", "expected", "observed", "since", "state"),
+        (
+            (
+                one.id, one.version, one.feature, one.statistic, f"{one.expected:.1%}",
+                f"{one.observed:.1%}", one.since, one.state,
+            )
+            for one in drift.findings(registry, model)
+        ),
+    )  # fmt: skip
+
+
+def _read(content: bytes) -> DriftPolicy:
+    try:
+        return msgspec.json.decode(content, type=DriftPolicy)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest("policy", f"This is no drift policy: {error}.") from error

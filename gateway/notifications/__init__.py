@@ -1,0 +1,1 @@
+"""Tells people what they are to know: messages written, signed and delivered by the controller."""
