@@ -26,7 +26,35 @@ _LEAST_EFFECT = 0.01  # 0 is for what was not measured
 _LEAST_ROWS = 4
 _MOST_BLOCKS = 30
 
-Columns = Sequence[Sequence[int]]
+
+class Blocks:
+    """The blocks of one look, cell by cell; what several groups ask for is computed once."""
+
+    def __init__(self, blocks: Sequence[Sequence[int]]) -> None:
+        self._columns = list(zip(*blocks, strict=True))
+        self._totals: dict[range, list[int]] = {}
+        self._changes: dict[int, list[int]] = {}
+        self.differences = len(blocks) - 1
+
+    def totals(self, cells: range) -> list[int]:
+        """Add cells in each block."""
+        found = self._totals.get(cells)
+        if found is None:
+            columns = self._columns[cells.start : cells.stop]
+            found = self._totals[cells] = list(map(sum, zip(*columns, strict=True)))
+        return found
+
+    def count(self, cell: int) -> int:
+        """Add a cell over all blocks."""
+        return sum(self._columns[cell])
+
+    def changes(self, cell: int) -> list[int]:
+        """Say how much more a cell has in each block than in the one before."""
+        found = self._changes.get(cell)
+        if found is None:
+            column = self._columns[cell]
+            found = self._changes[cell] = list(map(sub, column[1:], column))
+        return found
 
 
 class Bursts(Struct, frozen=True, array_like=True):
@@ -47,12 +75,12 @@ class Bursts(Struct, frozen=True, array_like=True):
         none = (0.0,) * group.bases
         return cls(none, none)
 
-    def learn(self, group: Group, columns: Columns) -> "Bursts":
-        """Take in the blocks of one look, `columns[cell][block]`."""
-        found = _measure(group, columns)
+    def learn(self, group: Group, blocks: Blocks) -> "Bursts":
+        """Take in the blocks of one look."""
+        found = _measure(group, blocks)
         if not found:
             return self
-        differences = len(columns[0]) - 1
+        differences = blocks.differences
         gain = differences / (self.differences + differences)
         plain = 1 + _CHANCE * sqrt(2 / differences)
         effects = [
@@ -91,9 +119,9 @@ def pool(blocks: Sequence[Sequence[int]]) -> list[list[int]]:
     return pooled
 
 
-def _measure(group: Group, columns: Columns) -> list[float]:
+def _measure(group: Group, blocks: Blocks) -> list[float]:
     """Measure the design effects of a look; 0 for an event that never or always happened."""
-    totals = list(map(sum, zip(*columns[group.among.start : group.among.stop], strict=True)))
+    totals = blocks.totals(group.among)
     total = sum(totals)
     if not total:
         return []
@@ -101,7 +129,7 @@ def _measure(group: Group, columns: Columns) -> list[float]:
     squares = sum(map(mul, steps, steps))
     weight = 2 * total - totals[0] - totals[-1]
     found = []
-    for happened, changes in _events(group, columns):
+    for happened, changes in _events(group, blocks):
         share = happened / total
         expected = share * (1 - share) * weight
         if not expected:
@@ -114,12 +142,11 @@ def _measure(group: Group, columns: Columns) -> list[float]:
     return found
 
 
-def _events(group: Group, columns: Columns) -> Iterator[tuple[int, list[int]]]:
+def _events(group: Group, blocks: Blocks) -> Iterator[tuple[int, list[int]]]:
     """Say of each event how often it happened, and how much more in each block than before."""
-    below, change_below = 0, [0] * (len(columns[0]) - 1)
+    below, change_below = 0, [0] * blocks.differences
     for cell in group.cells[: group.bases]:
-        column = columns[cell]
-        happened, changes = sum(column), list(map(sub, column[1:], column))
+        happened, changes = blocks.count(cell), blocks.changes(cell)
         if group.kind is Kind.EDGE:
             happened = below = below + happened
             changes = change_below = list(map(add, change_below, changes))

@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.monitor.bets import Rates, list_events, make_bets
-from gateway.monitor.bursts import Bursts, pool
+from gateway.monitor.bursts import Blocks, Bursts, pool
 from gateway.monitor.events import list_groups
 from gateway.monitor.layout import Layout, Side
 
@@ -169,9 +169,9 @@ class Detector:
     def _learn(self, before: Sequence[Bursts], neighbours: Sequence[Summary]) -> tuple[Bursts, ...]:
         if len(neighbours) < 2:
             return tuple(before)
-        columns = list(zip(*neighbours, strict=True))
+        blocks = Blocks(neighbours)
         pairs = zip(before, self._groups, strict=True)
-        return tuple(bursts.learn(group, columns) for bursts, group in pairs)
+        return tuple(bursts.learn(group, blocks) for bursts, group in pairs)
 
     def _see(self, blocks: Sequence[Summary], bursts: Sequence[Bursts]) -> _Seen:
         summary = list(map(sum, zip(*blocks, strict=True))) or self._layout.empty()

@@ -15,11 +15,12 @@ from gateway.monitor.gathering import Source, Tensors, sources
 from gateway.monitor.grid import Column, Counts, Grid, Numbers
 from gateway.monitor.layout import MISSING, OUTSIDE, UNSEEN, FeatureCells, Layout, Side
 from gateway.monitor.texts import TextCounter
-from gateway.monitor.vectors import JointCounter
+from gateway.monitor.vectors import JointCounter, VectorCounter
 from registry.datatypes import Datatype
 from registry.distribution import (
     Categorical,
     Discrete,
+    Embedding,
     FreeText,
     HighCardinality,
     Numeric,
@@ -84,10 +85,16 @@ class _SideFolder:
         of_texts = [
             f for f in features if f.input in texts and isinstance(f.distribution, _OF_TEXTS)
         ]
-        self._numbers = _Numbers(sources(of_numbers), _joint(layout, reference, side, of_numbers))
+        joint = _joint(layout, reference, of_numbers) if side is Side.INPUT else None
+        self._numbers = _Numbers(sources(of_numbers), joint, is_finite=side is Side.OUTPUT)
         self._texts = [
             (source, [(feature.column, TextCounter(feature)) for feature in source.features])
             for source in sources(of_texts)
+        ]
+        self._vectors = [
+            (Source(f.input, f.distribution.columns, (f,)), VectorCounter(f, f.distribution))
+            for f in features
+            if f.input in numbers and isinstance(f.distribution, Embedding)
         ]
 
     def fold(self, requests: Sequence[Tensors], counts: Counts) -> None:
@@ -97,14 +104,24 @@ class _SideFolder:
             if tensor is not None:
                 for column, counter in counters:
                     counter.count(_values(tensor, column).tolist(), counts)
+        for source, vectors in self._vectors:
+            tensor = source.gather(requests)
+            if tensor is not None:
+                vectors.count(tensor, counts)
 
 
 class _Numbers:
-    """Counts the numbers of one side, those of all tensors at once where these have equal rows."""
+    """Counts the numbers of one side, those of all tensors at once where these have equal rows.
 
-    def __init__(self, of_tensors: Sequence[Source], joint: JointCounter | None) -> None:
+    Where it `is_finite`, infinite numbers are missing, as the reference has it for outputs.
+    """
+
+    def __init__(
+        self, of_tensors: Sequence[Source], joint: JointCounter | None, *, is_finite: bool
+    ) -> None:
         self._sources = of_tensors
         self._joint = joint
+        self._is_finite = is_finite
         self._grid = _grid(of_tensors)
 
     @cached_property
@@ -115,36 +132,41 @@ class _Numbers:
         gathered = [source.gather(requests) for source in self._sources]
         tensors = [tensor for tensor in gathered if tensor is not None]
         if len(tensors) == len(gathered) and len({len(tensor) for tensor in tensors}) == 1:
-            for block in _blocks(self._sources, tensors):
+            for block in self._blocks(self._sources, tensors):
                 self._grid.count(block, counts)
                 if self._joint is not None:
                     self._joint.count(block, counts)
-        else:
-            for grid, source, tensor in zip(self._grids, self._sources, gathered, strict=True):
-                if tensor is not None:
-                    for block in _blocks([source], [tensor]):
-                        grid.count(block, counts)
+            return
+        for grid, source, tensor in zip(self._grids, self._sources, gathered, strict=True):
+            if tensor is not None:
+                for block in self._blocks([source], [tensor]):
+                    grid.count(block, counts)
+
+    def _blocks(self, of_tensors: Sequence[Source], tensors: Sequence[Tensor]) -> Iterator[Numbers]:
+        """Turn tensors of equal rows into blocks [features, rows] of numbers of 64 bits."""
+        columns = sum(len(source.features) for source in of_tensors)
+        for start in range(0, len(tensors[0]), _BLOCK_ROWS):
+            rows = [tensor[start : start + _BLOCK_ROWS] for tensor in tensors]
+            block = np.empty((columns, len(rows[0])))
+            _fill(block, of_tensors, rows)
+            if self._is_finite:
+                block[np.isinf(block)] = np.nan
+            yield block
 
 
 def _grid(of_tensors: Sequence[Source]) -> Grid:
     return Grid([_column(feature) for source in of_tensors for feature in source.features])
 
 
-def _blocks(of_tensors: Sequence[Source], tensors: Sequence[Tensor]) -> Iterator[Numbers]:
-    """Turn tensors of equal rows into blocks [features, rows], as `derive_reference` reads them."""
-    columns = sum(len(source.features) for source in of_tensors)
-    for start in range(0, len(tensors[0]), _BLOCK_ROWS):
-        rows = [tensor[start : start + _BLOCK_ROWS] for tensor in tensors]
-        block = np.empty((columns, len(rows[0])))
-        at = 0
-        for source, tensor in zip(of_tensors, rows, strict=True):
-            if source.is_whole:
-                block[at : at + len(source.features)] = tensor.T
-            else:
-                for i, feature in enumerate(source.features, at):
-                    block[i] = _values(tensor, feature.column)
-            at += len(source.features)
-        yield block
+def _fill(block: Numbers, of_tensors: Sequence[Source], tensors: Sequence[Tensor]) -> None:
+    at = 0
+    for source, tensor in zip(of_tensors, tensors, strict=True):
+        if source.is_whole:
+            block[at : at + len(source.features)] = tensor.T
+        else:
+            for row, feature in enumerate(source.features, at):
+                block[row] = _values(tensor, feature.column)
+        at += len(source.features)
 
 
 def _values(tensor: Tensor, column: int | None) -> Tensor:
@@ -174,10 +196,10 @@ def _column(feature: FeatureCells) -> Column:
 
 
 def _joint(
-    layout: Layout, reference: Reference, side: Side, of_numbers: Sequence[FeatureCells]
+    layout: Layout, reference: Reference, of_numbers: Sequence[FeatureCells]
 ) -> JointCounter | None:
     """Make the counter of all numbers of a row; None where a row does not have all of them."""
-    if reference.joint is None or side is not Side.INPUT:
+    if reference.joint is None:
         return None
     # As they stand in a block: tensor after tensor.
     rows = {(feature.input, feature.column): row for row, feature in enumerate(of_numbers)}

@@ -136,6 +136,14 @@ class FeatureCells(Struct, frozen=True):
     counts: tuple[Count, ...]
     moments: Moments | None = None
 
+    @property
+    def rows(self) -> range:
+        """The cells of which each row is counted in exactly one."""
+        for count in self.counts:
+            if count.what == MISSING:
+                return count.among
+        return self.splits[0].among
+
     def cell(self, what: str) -> int:
         """Return the cell that counts `what`. Raises KeyError where none does."""
         for count in self.counts:
@@ -284,7 +292,7 @@ def _high_cardinality(cells: _Cells, feature: Feature, texts: HighCardinality) -
     buckets = cells.take(*texts.buckets)
     missing = cells.missing(feature.missing, buckets)
     values = cells.take(*texts.counts)
-    unseen = cells.one(UNSEEN, 0, buckets)
+    unseen = cells.one(UNSEEN, texts.unseen, buckets)
     return (
         (Split(buckets, buckets), Split(values, buckets, values=texts.values)),
         (missing, unseen),
@@ -296,7 +304,7 @@ def _free_text(cells: _Cells, feature: Feature, texts: FreeText) -> _Parts:
     missing = cells.missing(feature.missing, lengths.bins)
     non_ascii = cells.one(NON_ASCII, texts.non_ascii, lengths.bins)
     words = cells.take(*texts.buckets)
-    unseen = cells.one(UNSEEN_WORDS, 0, words)
+    unseen = cells.one(UNSEEN_WORDS, texts.unseen, words)
     return (lengths, Split(words, words, noun="words")), (missing, non_ascii, unseen)
 
 

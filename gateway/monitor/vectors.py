@@ -1,10 +1,12 @@
 """Rows counted as a whole: long vectors, and the numbers of a row together."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.monitor.grid import Counts, Numbers, Places
-from gateway.monitor.layout import FeatureCells
+from gateway.monitor.layout import MISSING, FeatureCells, Side
 from registry.distribution import Embedding, Joint
+from registry.reference.embedding import directions
 from registry.tensors import Tensor
 
 # A product of more terms is shared among threads by BLAS, which then fight with other workers.
@@ -37,23 +39,30 @@ class JointCounter:
 class VectorCounter:
     """Counts vectors by their length and by their sides along random directions."""
 
-    def __init__(self, feature: FeatureCells, kind: Embedding, directions: Numbers) -> None:
-        """`directions` [columns, number of signs] are those of the embedding's seed."""
-        norms, signs = feature.splits
-        self._norms, self._signs = norms.bins, signs.bins
-        self._missing = feature.cell("missing")
+    def __init__(self, feature: FeatureCells, kind: Embedding) -> None:
+        # What is not finite is missing among outputs, as in their reference.
+        self._is_whole = np.isfinite if feature.side is Side.OUTPUT else _is_number
+        norms, sides = feature.splits
+        self._norms, self._sides = norms.bins, sides.bins
+        self._missing = feature.cell(MISSING)
         self._edges = np.array(kind.norm_edges)
         self._thresholds = np.array(kind.thresholds)
-        self._directions = directions
+        self._directions = directions(kind.seed, kind.columns).astype(np.float64)
+        self._step = max(1, _MOST_TERMS // self._directions.size)
 
     def count(self, vectors: Tensor, counts: Counts) -> None:
         """Add vectors [rows, columns]; one with a missing element is missing."""
-        wide = vectors.astype(np.float64)
-        whole = wide[~np.isnan(wide).any(axis=1)]
-        counts[self._missing] += len(wide) - len(whole)
-        _add(self._edges, np.linalg.norm(whole, axis=1), self._norms, counts)
-        above = whole @ self._directions > self._thresholds
-        counts[self._signs.start : self._signs.stop] += np.count_nonzero(above, axis=0)
+        for start in range(0, len(vectors), self._step):
+            block = vectors[start : start + self._step].astype(np.float64)
+            whole = block[self._is_whole(block).all(axis=1)]
+            counts[self._missing] += len(block) - len(whole)
+            _add(self._edges, np.linalg.norm(whole, axis=1), self._norms, counts)
+            above = whole @ self._directions > self._thresholds
+            counts[self._sides.start : self._sides.stop] += np.count_nonzero(above, axis=0)
+
+
+def _is_number(values: Numbers) -> NDArray[np.bool_]:
+    return ~np.isnan(values)
 
 
 def _add(edges: Numbers, values: Numbers, bins: range, counts: Counts) -> None:
