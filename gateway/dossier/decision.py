@@ -1,12 +1,11 @@
 """The page's account of the decision: what was answered, to what input, under which rules."""
 
-from datetime import datetime
-
 from gateway.dossier.content import Gathered, Kept
-from gateway.dossier.markup import Child, Markup, element, join
 from gateway.dossier.standing import RuleStanding, Standing
-from gateway.dossier.values import table, tensor_table
+from gateway.dossier.values import tensor_table
 from gateway.dossier.words import ACTIONS, LANES
+from gateway.page.markup import Child, Markup, element, join
+from gateway.page.parts import facts, moment, table
 from registry.manifest import Action, Manifest
 from registry.records import Lane
 
@@ -15,19 +14,6 @@ _STANDINGS = {
     Standing.BROKEN: "broken",
     Standing.UNKNOWN: "cannot be told",
 }
-
-
-def facts(pairs: dict[str, Child]) -> Markup:
-    """List facts by name; what is not known is left out."""
-    known = ((name, value) for name, value in pairs.items() if value not in (None, ""))
-    return element(
-        "dl", *(join(element("dt", name), element("dd", value)) for name, value in known)
-    )
-
-
-def moment(time: datetime) -> str:
-    """Write a time for people."""
-    return f"{time:%d %B %Y, %H:%M:%S} UTC".lstrip("0")
 
 
 def person(principal: str | None, known: dict[str, str]) -> str:

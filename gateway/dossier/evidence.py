@@ -1,9 +1,8 @@
 """The page's account of why to believe it: the answer computed again, the proof, the leaf."""
 
 from gateway.dossier.content import Kept, Proof
-from gateway.dossier.decision import facts
-from gateway.dossier.markup import Child, Markup, element, join
-from gateway.dossier.values import table
+from gateway.page.markup import Child, Markup, element, join
+from gateway.page.parts import facts, table
 from gateway.replay.what_if import WhatIf
 from registry.audit.comparison import Distance
 from registry.audit.replay import Replay

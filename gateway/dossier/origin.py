@@ -1,9 +1,9 @@
 """The page's account of the version that decided: what it is, and who made it live and why."""
 
 from gateway.dossier.content import Decider, Event
-from gateway.dossier.decision import facts, moment, person
-from gateway.dossier.markup import Child, Markup, element, join
-from gateway.dossier.values import table
+from gateway.dossier.decision import person
+from gateway.page.markup import Child, Markup, element, join
+from gateway.page.parts import facts, moment, table
 from registry.manifest import Lineage, Manifest, Parity
 from registry.versions import AliasCause
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from gateway.dossier.markup import Child, Markup, element, join
 from gateway.dossier.words import shown
+from gateway.page.markup import Child, Markup, element, join
+from gateway.page.parts import Line, table
 from registry.distribution import Reference
 from registry.portrait import in_words
 from registry.tensors import Tensor, datatype_of
@@ -11,17 +12,6 @@ from registry.tensors import Tensor, datatype_of
 _MOST_ROWS = 6
 _MOST_COLUMNS = 60
 _MOST_VALUES = 40
-
-Line = tuple[Child, ...]
-
-
-def table(head: Sequence[Child], lines: Sequence[Line], class_: str = "") -> Markup:
-    """Make a table; of the class `valued` the second column stands out."""
-    titles = (element("th", title) for title in head)
-    cells = (element("tr", *(element("td", cell) for cell in line)) for line in lines)
-    return element(
-        "table", element("thead", element("tr", *titles)), element("tbody", *cells), class_=class_
-    )
 
 
 def tensor_table(
