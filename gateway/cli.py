@@ -10,7 +10,7 @@ import click
 import gateway
 from gateway.audit_cli import audit
 from gateway.contract_cli import contract
-from gateway.drift_cli import drift_policy, findings
+from gateway.drift_cli import drift_policy, findings, show_drift
 from gateway.logs import configure_logs
 from gateway.notify_cli import notify
 from gateway.security import Role, make_key
@@ -233,6 +233,7 @@ def revoke_key(data_dir: Path, key_id: str) -> None:
 
 
 main.add_command(audit)
+main.add_command(show_drift)
 main.add_command(drift_policy)
 main.add_command(findings)
 main.add_command(contract)

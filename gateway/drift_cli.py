@@ -1,16 +1,59 @@
-"""`gateway drift-policy` and `gateway findings`: where traffic leaves its reference."""
+"""`gateway drift`, `drift-policy` and `findings`: where traffic leaves its reference."""
 
+import sys
 from pathlib import Path
 from typing import IO
 
 import click
 import msgspec
+from rich.console import Console
 
+from gateway.drift.page import write_page
+from gateway.drift.period import DEFAULT, read_period
+from gateway.drift.reading import read_report
+from gateway.drift.terminal import print_report
 from registry import drift
-from registry.console import data_dir_option, local_author, open_registry, print_table
+from registry.console import (
+    PIPE_WIDTH,
+    data_dir_option,
+    local_author,
+    open_registry,
+    print_table,
+)
 from registry.drift_policy import DriftPolicy
 from registry.drift_policy import drift_policy as read_policy
 from registry.errors import InvalidRequest
+from registry.records import Lane
+from registry.times import now
+
+_LANES = click.Choice([lane.value for lane in Lane])
+
+
+@click.command("drift")
+@data_dir_option
+@click.argument("model")
+@click.option("--window", default=DEFAULT, show_default=True, help="How far back, as in 1h or 30d.")
+@click.option("--version", type=int, help="A version; the champion, if not given.")
+@click.option("--lane", type=_LANES, default=Lane.CHAMPION.value, show_default=True)
+@click.option(
+    "--html", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page too."
+)
+def show_drift(  # noqa: PLR0917 - click passes them by name
+    data_dir: Path, model: str, window: str, version: int | None, lane: str, file: Path | None
+) -> None:
+    """Show how the live traffic of MODEL stands to what the model was trained on."""
+    report = read_report(
+        open_registry(data_dir), model, read_period(window),
+        at=now(), version=version, lane=Lane(lane),
+    )  # fmt: skip
+    print_report(Console(width=None if sys.stdout.isatty() else PIPE_WIDTH), report)
+    if file is not None:
+        try:
+            file.write_bytes(write_page(report))
+        except OSError as error:
+            fault = f"{str(file)!r} cannot be written: {error.strerror}."
+            raise click.ClickException(fault) from error
+        click.echo(f"{file} is the report as a page.")
 
 
 @click.command("drift-policy")
