@@ -10,6 +10,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
 
 import gateway
+from gateway.drift.gauges import DriftGauges
 from gateway.http import (
     admin,
     audit,
@@ -179,6 +180,7 @@ def build_application(
             "trail": _provide(trail),
             "log": _provide(PublishedLog(registry.store, settings.checkpoint_path)),
             "meter": _provide(meter),
+            "drift_gauges": _provide(DriftGauges(registry)),
             "replay_desk": _provide(ReplayDesk(registry, Asking(registry, trail, engine))),
         },
         state=State({"loader": loader}),

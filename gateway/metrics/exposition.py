@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from gateway.metrics.drift import DriftState, Sample, of_features, of_versions
 from gateway.metrics.snapshot import (
     SIZE_EDGES,
     TIME_EDGES_NS,
@@ -27,7 +28,6 @@ _TIME_EDGES = tuple(edge / _NS for edge in TIME_EDGES_NS)
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 Labels = Mapping[str, str]
-Sample = tuple[str, Labels, float]
 
 
 class LogState(Struct, frozen=True):
@@ -44,7 +44,7 @@ class LogState(Struct, frozen=True):
 class Merged(Struct, frozen=True):
     """What there is to tell: the counts of all workers, their snapshots, and those that run.
 
-    `log` is None where the store cannot be read now, and no delivery is counted then.
+    `log` is None where the store cannot be read now; then nothing is told of deliveries and drift.
     """
 
     counts: Counts
@@ -52,6 +52,7 @@ class Merged(Struct, frozen=True):
     running: Sequence[Snapshot]
     log: LogState | None
     deliveries: Sequence[DeliveryCount]
+    drift: Sequence[DriftState]
 
 
 class Family(Struct, frozen=True):
@@ -67,9 +68,10 @@ def write_text(
     snapshots: Sequence[Snapshot],
     log: LogState | None = None,
     deliveries: Sequence[DeliveryCount] = (),
+    drift: Sequence[DriftState] = (),
 ) -> str:
     """Write all metrics of all workers; gauges of workers that ended are left out."""
-    merged = merge(snapshots, log, deliveries)
+    merged = merge(snapshots, log, deliveries, drift)
     lines: list[str] = []
     for family in FAMILIES:
         lines += (
@@ -81,11 +83,14 @@ def write_text(
 
 
 def merge(
-    snapshots: Sequence[Snapshot], log: LogState | None, deliveries: Sequence[DeliveryCount]
+    snapshots: Sequence[Snapshot],
+    log: LogState | None,
+    deliveries: Sequence[DeliveryCount],
+    drift: Sequence[DriftState],
 ) -> Merged:
     """Add what all workers counted, and find out which of them run."""
     running = [one for one in snapshots if is_running(one.vitals.pid)]
-    return Merged(total(snapshots), snapshots, running, log, deliveries)
+    return Merged(total(snapshots), snapshots, running, log, deliveries, drift)
 
 
 def _line(name: str, sample: Sample) -> str:
@@ -339,6 +344,30 @@ FAMILIES = (
         "gauge",
         "When the last checkpoint was signed, in seconds since 1970.",
         _log(lambda log: log.signed_s),
+    ),
+    Family(
+        "gateway_drift_js_distance",
+        "gauge",
+        "How far a feature lies from its reference, by the last full hour of at least 200 rows.",
+        lambda merged: of_features(merged.drift, lambda one: one.js_distance),
+    ),
+    Family(
+        "gateway_drift_missing_share",
+        "gauge",
+        "Share of the values of a feature that were missing in that hour.",
+        lambda merged: of_features(merged.drift, lambda one: one.missing),
+    ),
+    Family(
+        "gateway_window_rows",
+        "gauge",
+        "Rows that the champion answered in that hour; 0 where no hour of the last day had enough.",
+        lambda merged: of_versions(merged.drift, lambda one: one.rows),
+    ),
+    Family(
+        "gateway_findings_open",
+        "gauge",
+        "Open findings of the champion.",
+        lambda merged: of_versions(merged.drift, lambda one: one.open_findings),
     ),
     Family(
         "gateway_deliveries",

@@ -20,6 +20,7 @@ import registry.cli
 from gateway.app import HANDLERS
 from gateway.http.problems import STATUSES
 from gateway.metrics import Metrics, Suspension
+from gateway.metrics.drift import DriftState, FeatureState
 from gateway.metrics.exposition import FAMILIES, LogState, merge
 from gateway.notifications.forms import write_standard
 from gateway.notifications.secrets import new_key, read_key
@@ -85,7 +86,9 @@ def test_every_metric_is_described_with_its_labels() -> None:
     ):
         metrics.gauge(name, lambda: 0)
     count = DeliveryCount(destination="ops", state=DeliveryState.DEAD, count=1)
-    merged = merge([metrics.snapshot()], LogState(1, 1, 1.0), [count])
+    feature = FeatureState("input", "x", "", 0.1, 0.1)
+    drift = DriftState("m", 1, 0, 300, (feature,))
+    merged = merge([metrics.snapshot()], LogState(1, 1, 1.0), [count], [drift])
     in_code = {
         family.name: {
             label for _, labels, _ in family.samples(merged) for label in labels if label != "le"

@@ -113,7 +113,10 @@ PLACES = {
 
 def routes() -> Iterator[tuple[str, str, frozenset[Role] | None]]:
     """Walk what the framework serves: method, path and declared roles."""
-    parts = ("settings", "registry", "loader", "log", "trail", "meter", "journal", "replay_desk")
+    parts = (
+        "settings", "registry", "loader", "log", "trail", "meter", "drift_gauges", "journal",
+        "replay_desk",
+    )  # fmt: skip
     provided = {part: Provide(lambda: None, sync_to_thread=False) for part in parts}
     handlers = [*HANDLERS, Documentation]
     for route in Litestar(handlers, dependencies=provided, openapi_config=None).routes:

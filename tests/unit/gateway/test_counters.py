@@ -12,9 +12,11 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.metrics import Meter, Metrics, Slots, Snapshot, Suspension
+from gateway.metrics.drift import DriftState, FeatureState
 from gateway.metrics.exposition import FAMILIES, LogState, write_text
 from gateway.metrics.slots import encode_snapshot
 from gateway.metrics.snapshot import SIZE_EDGES, TIME_EDGES_NS, total
+from registry.events import DeliveryCount, DeliveryState
 
 MS = 1_000_000
 LINEAR = {"model": "linear", "version": "1", "lane": "champion"}
@@ -83,7 +85,9 @@ def test_every_metric_is_written_with_its_type_and_can_be_parsed() -> None:
     ):
         metrics.gauge(name, lambda: 7)
 
-    text = write_text([metrics.snapshot()], LogState(7, 5, 1795578322.5))
+    dead = DeliveryCount(destination="ops", state=DeliveryState.DEAD, count=1)
+    drift = DriftState("linear", 1, 0, 300, (FeatureState("input", "x", "0", 0.1, 0.1),))
+    text = write_text([metrics.snapshot()], LogState(7, 5, 1795578322.5), [dead], [drift])
     found = {one.name: one for one in text_string_to_metric_families(text)}
 
     kinds = {one.name.removesuffix("_total"): one.kind for one in FAMILIES}
