@@ -86,6 +86,7 @@ HANDLERS = (
     keeping.set_retention,
     keeping.set_hold,
     keeping.lift_hold,
+    drift.show_drift,
     drift.show_drift_policy,
     drift.set_drift_policy,
     drift.list_findings,

@@ -64,6 +64,7 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("PUT", "/admin/models/{model}/retention"): {Role.ADMIN},
     ("POST", "/admin/models/{model}/hold"): {Role.ADMIN},
     ("POST", "/admin/models/{model}/hold/lift"): {Role.ADMIN},
+    ("GET", "/admin/models/{model}/drift"): FOLLOWERS,
     ("GET", "/admin/models/{model}/drift-policy"): FOLLOWERS,
     ("PUT", "/admin/models/{model}/drift-policy"): {Role.ADMIN},
     ("GET", "/admin/models/{model}/findings"): FOLLOWERS,

@@ -181,3 +181,64 @@ def test_a_policy_is_shown_as_it_is_and_refused_by_the_member_that_is_wrong(
         404,
         "not-found",
     )
+
+
+def test_anybody_who_may_look_sees_how_traffic_stands_as_json_and_as_a_page(
+    served: Served,
+) -> None:
+    path = "/admin/models/shifted/drift"
+    for _ in range(3):
+        served.send("shifted", shift=1.5)
+
+    def report() -> dict[str, Any]:
+        answer = served.client.get(path, params={"window": "1h", "version": 2})
+        found: dict[str, Any] = answer.json()
+        return found
+
+    until(lambda: bool(report()["rows"] >= 200))
+    found = report()
+    assert (found["model"], found["version"], found["lane"]) == ("shifted", 2, "champion")
+    assert found["level"] == "material"
+    assert {one["feature"] for one in found["features"]} >= {"x[0]", "x[1]", "x[2]"}
+    first = found["features"][0]
+    assert first["comparison"]["js_distance"] > 0.1
+    assert sum(one["observed"] for one in first["bins"]) == pytest.approx(1)
+
+    browser = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    pages = (
+        served.client.get(path, headers=browser),
+        served.client.get(path, params={"format": "html"}),
+    )
+    for page in pages:
+        assert page.headers["content-type"].startswith("text/html")
+        assert page.text.startswith("<!doctype html>")
+        assert "differ materially from training" in page.text
+    for options in (
+        {"headers": {"accept": "application/json"}},
+        {"headers": {"accept": "*/*"}},
+        {"headers": browser, "params": {"format": "json"}},
+    ):
+        answer = served.client.get(path, **options)
+        assert answer.headers["content-type"] == "application/json"
+
+
+def test_drift_that_cannot_be_told_is_an_error_in_the_one_shape(served: Served) -> None:
+    path = "/admin/models/shifted/drift"
+    check_problem(served.client.get("/admin/models/none/drift"), 404, "not-found")
+    check_problem(served.client.get(path, params={"version": 9}), 404, "not-found")
+    check_problem(served.client.get(path, params={"window": "1y"}), 400, "invalid-request")
+    for wrong in ({"lane": "shadow"}, {"version": 0}, {"format": "pdf"}):
+        check_problem(served.client.get(path, params=wrong), 400, "bad-request")
+    with served.gateway.client() as stranger:
+        check_problem(stranger.get(path), 401, "unauthenticated")
+
+
+def test_drift_is_described_and_has_gauges(served: Served) -> None:
+    described = served.client.get("/openapi.json").json()
+    answer = described["paths"]["/admin/models/{model}/drift"]["get"]["responses"]["200"]
+    assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/DriftReport")
+
+    metrics = served.client.get("/metrics").text
+
+    assert 'gateway_findings_open{model="clean",version="1"} 0' in metrics
+    assert 'gateway_window_rows{model="clean",version="1"} 0' in metrics
