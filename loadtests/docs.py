@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -29,14 +29,15 @@ def describe(written: Written, name: str) -> str:
         f"[{name}](../loadtests/results/{name}), {written.at[:10]}, on {machine['cpu']}, "
         f"{machine['cores']} cores, {machine['system']}, Python {machine['python']}. "
         f"{written.rounds} rounds of {written.closed_s} s. {made_of}.",
-        "\n".join(_rows([HEADINGS, ["---"] * len(HEADINGS), *map(cells, written.lines)])),
+        "\n".join(write_rows(HEADINGS, map(cells, written.lines))),
         *(["Not measured:\n\n" + "\n".join(faults)] if faults else []),
     ]
     return "\n\n".join(["", *parts, ""])
 
 
-def _rows(rows: Iterable[Iterable[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in rows]
+def write_rows(head: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """Write a table in Markdown, a line for each row."""
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def insert(page: str, section: str) -> str:

@@ -34,6 +34,7 @@ TEXTS = ("carrier", "origin", "dest")
 NUMBERS = ("hour", "distance", "temp", "wind_speed", "precip", "visib")
 INPUTS = (*TEXTS, *NUMBERS)
 OUTCOME = "late"
+WHEN = ("month", "day", "minute")  # with the input `hour`, when a flight is to depart
 
 _LATE_MINUTES = 15
 _HELD_OUT_SHARE = 0.2
@@ -105,12 +106,12 @@ def replay_rows(n: int, seed: int, month: int = REPLAY_MONTH) -> list[Flight]:
 def load_flights() -> pd.DataFrame:
     """Join flights with the weather of their hour: one row per flight that arrived.
 
-    Columns are `INPUTS`, `month` and `late` (0 or 1). Numbers are rounded to 32 bits, as the
-    gateway takes them, so that scikit-learn learns from what the model will see.
+    Columns are `WHEN`, `INPUTS` and `late` (0 or 1). Numbers are rounded to 32 bits, as the gateway
+    takes them, so that scikit-learn learns from what the model will see.
     """
     flights = pd.read_csv(
         _data_file("flights.csv.zip"),
-        usecols=["month", "time_hour", "arr_delay", "hour", "distance", *TEXTS],
+        usecols=[*WHEN, "time_hour", "arr_delay", "hour", "distance", *TEXTS],
         dtype=dict.fromkeys((*TEXTS, "time_hour"), object),
     )
     weather = pd.read_csv(
@@ -123,7 +124,7 @@ def load_flights() -> pd.DataFrame:
     )
     joined[OUTCOME] = (joined["arr_delay"] >= _LATE_MINUTES).astype(np.int64)
     joined[list(NUMBERS)] = joined[list(NUMBERS)].astype(np.float32)
-    return joined[["month", *INPUTS, OUTCOME]]
+    return joined[[*WHEN, *INPUTS, OUTCOME]]
 
 
 @cache
