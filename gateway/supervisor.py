@@ -123,6 +123,8 @@ def become_supervisor(settings: Settings, worker: str, *, listener: int, lock: i
     for descriptor in (listener, lock):
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - takes no keyword
     command = [sys.executable, "-m", "gateway.supervisor", write_settings(settings)]
+    # Workers count values in small products: threads would fight over cores that answer callers.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.execv(sys.executable, [*command, worker, str(listener)])  # noqa: S606 - no shell is wanted
 
 
