@@ -7,8 +7,27 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from tests.http.world import World, check_problem
+from tests.builders import linear_model, open_registry, publish
+from tests.http.world import World, check_problem, publish_linear, serve_world
 from tests.receiver import Receiver
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A gateway of its own, since champions move here: a champion of before goes on answering."""
+    data_dir = tmp_path_factory.mktemp("told")
+    tokens = publish_linear(data_dir)
+    registry = open_registry(data_dir)
+    publish(registry, "linear", linear_model(2.0), promote=False)
+    registry.store.close()
+    with serve_world(data_dir, tokens) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def client(world: World) -> Iterator[httpx.Client]:
+    with world.client() as client:
+        yield client
 
 
 @pytest.fixture

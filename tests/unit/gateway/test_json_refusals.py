@@ -327,4 +327,5 @@ def test_violations_found_elsewhere_make_the_same_refusal() -> None:
         "Several inputs or values cannot be accepted. "
         "Input 'distance', row 3: expected at least 0. Violations: 7.",
         (low, gone),
+        7,
     )
