@@ -10,8 +10,9 @@ from registry.errors import NothingToRollBackTo
 from registry.events import Event, EventType, Rollback
 from registry.findings import Finding
 from registry.lifecycle import rollback_target
+from registry.reader import Reader
 from registry.records import AuditRecord
-from registry.store import Reader, Transaction
+from registry.store import Transaction
 from registry.times import from_us
 from registry.versions import CHAMPION, AliasCause, AliasChange, VersionState
 

@@ -18,9 +18,10 @@ from registry.events import Event
 from registry.findings import Finding, FindingState, feature_name
 from registry.manifest import Manifest
 from registry.names import check_reason
+from registry.reader import Reader
 from registry.records import Kind
 from registry.registry import Author, Registry
-from registry.store import Reader, Transaction
+from registry.store import Transaction
 from registry.times import now
 from registry.versions import VersionState
 from registry.workers import SettingName

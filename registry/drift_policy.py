@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from registry.errors import InvalidRequest, clip
 from registry.findings import Finding
-from registry.store import Reader
+from registry.reader import Reader
 from registry.versions import CHAMPION
 from registry.workers import SettingName
 

@@ -15,9 +15,10 @@ from registry.errors import (
 )
 from registry.events import ANNOUNCED, Delivery, DeliveryState, Destination
 from registry.names import check_destination_name
+from registry.reader import Reader
 from registry.records import AuditRecord, Kind, Outcome
 from registry.registry import Author, Registry
-from registry.store import Reader, Store
+from registry.store import Store
 from registry.times import now, to_us
 
 _AT_ONCE = 1_000  # deliveries

@@ -13,10 +13,10 @@ from registry import service
 from registry.errors import InvalidRequest, SubjectNotFound, UnderHold
 from registry.names import check_reason, is_subject
 from registry.payload_policy import PayloadPolicy, check_policy
+from registry.reader import Reader
 from registry.records import Kind
 from registry.registry import Author, Registry
 from registry.retention import Retention, check_retention, effective_policy
-from registry.store import Reader
 from registry.stores.payloads import Subject
 from registry.times import now
 from registry.versions import VersionState

@@ -31,9 +31,10 @@ from registry.names import (
     check_reason,
     refuse_champion,
 )
+from registry.reader import Reader
 from registry.records import AuditRecord, Kind, Outcome
 from registry.rules import check_rules
-from registry.store import Reader, Store, Transaction
+from registry.store import Store, Transaction
 from registry.times import now, to_us
 from registry.versions import CHAMPION, AliasCause, AliasChange, Version, VersionState
 from registry.workers import Key

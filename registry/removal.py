@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from registry.entry import new_record_id
 from registry.privacy import holds, retentions
+from registry.reader import Reader
 from registry.records import AuditRecord, Kind, Outcome
 from registry.registry import Clock
-from registry.store import Reader, Store, Transaction
+from registry.store import Store, Transaction
 from registry.stores.payloads import Aged
 from registry.times import now, to_us
 

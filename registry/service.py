@@ -9,8 +9,9 @@ from collections.abc import Callable
 from registry.announcing import announce, service_changed
 from registry.errors import Conflict, ModelNotFound, clip
 from registry.names import check_reason
+from registry.reader import Reader
 from registry.registry import Author, Registry
-from registry.store import Reader, Transaction
+from registry.store import Transaction
 from registry.times import now
 from registry.workers import Setting, SettingName
 

@@ -11,8 +11,9 @@ from registry.announcing import announce, fallback_changed
 from registry.drift import Fallback, fallbacks
 from registry.drift_policy import DriftAction, acting
 from registry.lifecycle import champions
+from registry.reader import Reader
 from registry.registry import Author, Registry
-from registry.store import Reader, Transaction
+from registry.store import Transaction
 from registry.times import now
 from registry.versions import CHAMPION, Version, VersionState
 from registry.workers import SettingName

@@ -10,9 +10,9 @@ from registry.announcing import champion_rollback
 from registry.errors import AliasNotFound
 from registry.events import Rollback
 from registry.findings import Finding, FindingState
+from registry.reader import Reader
 from registry.records import Lane
 from registry.registry import Registry
-from registry.store import Reader
 from registry.versions import CHAMPION
 from registry.windows import Window
 

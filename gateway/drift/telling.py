@@ -5,8 +5,8 @@ from datetime import datetime
 
 from registry.entry import Heading, read_heading
 from registry.findings import Finding
+from registry.reader import Reader
 from registry.records import Kind, RecordFilter
-from registry.store import Reader
 from registry.versions import Version
 
 _LOOKED_THROUGH = 500  # records of the time of a finding

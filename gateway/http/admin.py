@@ -19,8 +19,8 @@ from registry.audit.summary import RuleCount, count_rules
 from registry.errors import Rejected, clip
 from registry.lifecycle import first_named, warm_up_ends
 from registry.manifest import Draft, Manifest
+from registry.reader import Reader
 from registry.registry import LiveVersion, Registry
-from registry.store import Reader
 from registry.times import as_utc, now
 from registry.versions import AliasChange, Version
 from registry.workers import WorkerStatus

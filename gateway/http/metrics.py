@@ -11,7 +11,8 @@ from gateway.http.access import open_to
 from gateway.logs import logger
 from gateway.metrics import Meter
 from gateway.metrics.drift import DriftState
-from gateway.metrics.exposition import CONTENT_TYPE, LogState, write_text
+from gateway.metrics.exposition import CONTENT_TYPE, write_text
+from gateway.metrics.samples import LogState
 from gateway.security import Role
 from registry.errors import RegistryError
 from registry.events import DeliveryCount

@@ -23,8 +23,8 @@ from gateway.security import Role
 from registry import service
 from registry.errors import InvalidRequest
 from registry.lifecycle import champions
+from registry.reader import Reader
 from registry.registry import Registry
-from registry.store import Reader
 from registry.versions import CHAMPION, Version, VersionState
 from registry.workers import WorkerStatus
 

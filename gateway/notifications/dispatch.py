@@ -14,8 +14,9 @@ from gateway.logs import logger
 from gateway.notifications.courier import Courier, CourierThread
 from gateway.notifications.secrets import Secrets
 from registry.errors import RegistryError
+from registry.reader import Reader
 from registry.registry import Clock
-from registry.store import Reader, Store
+from registry.store import Store
 from registry.times import now
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from registry.audit.keyfile import KeyFile
 from registry.audit.published import read_published
 from registry.entry import new_record_id
 from registry.errors import LogKeyMissing
+from registry.reader import Reader
 from registry.records import AuditRecord, Kind, Origin, Outcome, SignedCheckpoint
-from registry.store import Reader, Store, Transaction
+from registry.store import Store, Transaction
 from registry.times import to_us
 from registry.tlog.note import BadNote, Checkpoint, check_name
 from registry.tlog.signing import Signer

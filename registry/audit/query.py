@@ -15,8 +15,9 @@ from msgspec import Struct
 from registry.audit.segment import Group, list_segments, read_groups
 from registry.entry import Entry, Heading, Payload, decode_record, read_heading
 from registry.errors import PayloadNotFound, RecordNotFound
+from registry.reader import Reader
 from registry.records import AuditRecord, RecordFilter
-from registry.store import Reader, Store
+from registry.store import Store
 from registry.times import to_us
 
 MAX_LIMIT = 1_000

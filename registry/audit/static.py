@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from registry.entry import read_heading
 from registry.errors import Conflict, Gone, NotPublished
+from registry.reader import Reader
 from registry.records import SignedCheckpoint
-from registry.store import Reader, Store
+from registry.store import Store
 from registry.tlog.note import BadNote, Checkpoint
 from registry.tlog.tiles import WIDTH, TileNodes, bundle_path, names_of, tile_path, write_bundle
 from registry.tlog.tree import HASH_SIZE, leaf_hash, root_hash

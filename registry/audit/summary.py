@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from registry.errors import InvalidRequest
 from registry.manifest import RuleKind
+from registry.reader import Reader
 from registry.records import Aspect, Kind, Outcome, Tally
-from registry.store import Reader
 from registry.versions import Version
 
 MOST_PERIODS = 1_000

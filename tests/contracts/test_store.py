@@ -17,6 +17,7 @@ from registry.audit.query import accepts
 from registry.entry import Entry, Payload, decode_record, encode_record, new_record_id
 from registry.errors import Conflict, InvalidRequest, StoreUnavailable
 from registry.events import Delivery, DeliveryState, Destination, Event, EventType, Form, Rollback
+from registry.reader import Reader
 from registry.records import (
     AuditRecord,
     Kind,
@@ -26,7 +27,7 @@ from registry.records import (
     RecordFilter,
     SignedCheckpoint,
 )
-from registry.store import Reader, Store, Transaction
+from registry.store import Store, Transaction
 from registry.times import from_us, to_us
 from registry.tlog.tiles import Frontier, TileNodes
 from registry.tlog.tree import leaf_hash, root_hash

@@ -21,7 +21,9 @@ from gateway.app import HANDLERS
 from gateway.http.problems import STATUSES
 from gateway.metrics import Metrics, Suspension
 from gateway.metrics.drift import DriftState, FeatureState
-from gateway.metrics.exposition import FAMILIES, LogState, merge
+from gateway.metrics.exposition import merge
+from gateway.metrics.families import FAMILIES
+from gateway.metrics.samples import LogState
 from gateway.notifications.forms import write_standard
 from gateway.notifications.secrets import new_key, read_key
 from gateway.security import Role

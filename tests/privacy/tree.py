@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from hashlib import sha256
 
-from registry.store import Reader
+from registry.reader import Reader
 from registry.tlog.tiles import TileNodes
 from registry.tlog.tree import root_hash
 

@@ -13,7 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.metrics import Meter, Metrics, Slots, Snapshot, Suspension
 from gateway.metrics.drift import DriftState, FeatureState
-from gateway.metrics.exposition import FAMILIES, LogState, write_text
+from gateway.metrics.exposition import write_text
+from gateway.metrics.families import FAMILIES
+from gateway.metrics.samples import LogState
 from gateway.metrics.slots import encode_snapshot
 from gateway.metrics.snapshot import SIZE_EDGES, TIME_EDGES_NS, total
 from registry.events import DeliveryCount, DeliveryState
