@@ -117,7 +117,8 @@ def names(fault: Fault, index: int) -> bool:
 def spread(random: random.Random, count: int) -> list[int]:
     """Choose records, those at the edges of tiles among them."""
     edges = [0, 255, 256, 511, 512, SIZE - 1]
-    return sorted({*edges, *random.sample(range(SIZE), count - len(edges))})
+    others = [index for index in range(SIZE) if index not in edges]
+    return sorted([*edges, *random.sample(others, count - len(edges))])
 
 
 def flip_leaves(log: Log, indexes: Sequence[int], step: int, *, rng: random.Random) -> int:
