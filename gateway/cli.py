@@ -1,6 +1,5 @@
 """`gateway`: serve, demo, and the keys, audit trail and notifications of a data directory."""
 
-import importlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ import click
 import gateway
 from gateway.audit_cli import audit
 from gateway.contract_cli import contract
-from gateway.drift_cli import drift_policy, findings, show_drift
+from gateway.lazy_commands import LazyCommands
 from gateway.logs import configure_logs
-from gateway.notify_cli import notify
 from gateway.security import Role, make_key
 from gateway.serve import serve
 from gateway.settings import Settings, Transport, WitnessAddress
@@ -37,21 +35,23 @@ _OLDEST_SEGMENT_S = 30
 _MOST_DAYS = 36_500
 
 
-class GatewayCommands(Commands):
-    """The commands, of which the demo is imported only to run it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "demo"])
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name == "demo":
-            # It needs scikit-learn and pandas, which serving does not.
-            command: click.Command = importlib.import_module("gateway.demo.story").demo
-            return command
-        return super().get_command(ctx, name)
+_PLACES = {
+    # It needs scikit-learn and pandas, which serving does not.
+    "demo": "gateway.demo.story:demo",
+    "drift": "gateway.drift_cli:show_drift",
+    "drift-policy": "gateway.drift_cli:drift_policy",
+    "findings": "gateway.drift_cli:findings",
+    "notify": "gateway.notify_cli:notify",
+}
 
 
-@click.group(cls=GatewayCommands, context_settings={"auto_envvar_prefix": "GATEWAY"})
+class GatewayCommands(Commands, LazyCommands):
+    """The commands; what serving does not need is imported to be run."""
+
+
+@click.group(
+    cls=GatewayCommands, places=_PLACES, context_settings={"auto_envvar_prefix": "GATEWAY"}
+)
 @click.version_option(gateway.VERSION)
 def main() -> None:
     """Serve versioned ONNX models, and prove every answer."""
@@ -233,11 +233,7 @@ def revoke_key(data_dir: Path, key_id: str) -> None:
 
 
 main.add_command(audit)
-main.add_command(show_drift)
-main.add_command(drift_policy)
-main.add_command(findings)
 main.add_command(contract)
-main.add_command(notify)
 
 
 if __name__ == "__main__":

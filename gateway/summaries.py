@@ -17,9 +17,8 @@ from msgspec import Struct
 
 from registry.files import sync_folder
 from registry.times import now, to_us
-from registry.windows import LaneCounts, WorkerCounts
+from registry.windows import CELL, LaneCounts, WorkerCounts
 
-_CELL = 8  # bytes of one count
 _COUNTS, _LOCK, _DRAFT = ".counts", ".lock", ".new"
 
 _encoder = msgspec.msgpack.Encoder()
@@ -112,7 +111,7 @@ class Summaries:
         counts: WorkerCounts | None = None
         with suppress(msgspec.DecodeError):  # torn by a power failure
             counts = _decoder.decode(path.read_bytes())
-        if counts is not None and any(len(lane.counts) % _CELL for lane in counts.lanes):
+        if counts is not None and any(len(lane.counts) % CELL for lane in counts.lanes):
             counts = None
         return Found(path.stem, counts, is_over)
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+CELL = 8  # bytes of one count
+
 
 class Span(StrEnum):
     """How long a window is. Windows begin at multiples of their length since 1970, UTC."""

@@ -18,11 +18,10 @@ from registry.records import Lane
 from registry.registry import Registry
 from registry.times import from_us, now
 from registry.versions import CHAMPION
-from registry.windows import Span, Window
+from registry.windows import CELL, Span, Window
 
 _KEPT_S = 10.0
 _LOOKED_BACK = timedelta(hours=24)
-_CELL = 8  # bytes
 # Prometheus keeps a series for each; a model with more inputs shows the rest in its reports.
 MOST_FEATURES = 200
 _FIRST = (Side.OUTPUT, Side.JOINT, Side.INPUT)
@@ -100,8 +99,7 @@ class DriftGauges:
         windows = self._registry.store.windows(
             model, version, Lane.CHAMPION, Span.HOUR, since=current - _LOOKED_BACK, until=current
         )
-        size = _CELL * layout.size
-        told = (one for one in windows if len(one.counts) == size and _rows(one) >= LEAST_ROWS)
+        told = (one for one in windows if layout.fits(one.counts) and _rows(one) >= LEAST_ROWS)
         return max(told, key=lambda one: one.start, default=None)
 
     def _features(self, name: _Name, layout: Layout, hour: Window) -> tuple[FeatureState, ...]:
@@ -112,7 +110,7 @@ class DriftGauges:
 
 
 def _rows(window: Window) -> int:
-    return int.from_bytes(window.counts[:_CELL], "little")  # cell 0 is the number of rows
+    return int.from_bytes(window.counts[:CELL], "little")  # cell 0 is the number of rows
 
 
 def _compare(layout: Layout, counts: list[int]) -> tuple[FeatureState, ...]:

@@ -31,7 +31,6 @@ from registry.windows import DetectorState
 
 # How soon it is asked again whether enough rows have come.
 _AGAIN_S = 10.0
-_CELL = 8  # bytes
 # Detectors that are kept made: one takes some megabytes, and some tens of milliseconds to make.
 _MOST_EYES = 8
 
@@ -109,10 +108,9 @@ class Judge:
     ) -> float:
         model, number = version.model, version.number
         eye = self._eye(version, policy)
-        size = _CELL * eye.layout.size
         found = [one.counts for one in tx.blocks(model, number)]
         # Blocks of another layout are those of an earlier program.
-        blocks = [from_bytes(counts) for counts in found if len(counts) == size]
+        blocks = [from_bytes(counts) for counts in found if eye.layout.fits(counts)]
         if sum(block[0] for block in blocks) < policy.least_rows:
             return min(_AGAIN_S, policy.look_s)
         before = _read(kept)

@@ -14,9 +14,7 @@ from registry.reader import Reader
 from registry.records import Lane
 from registry.registry import Registry
 from registry.versions import CHAMPION
-from registry.windows import Window
-
-_CELL = 8  # bytes
+from registry.windows import CELL, Window
 
 
 def read_report(
@@ -60,7 +58,7 @@ def add_up(windows: Iterable[Window], cells: int) -> list[int]:
     As one long integer each: cells are never negative and their sums fit 63 bits, so nothing is
     carried from one cell to the next. It takes a fourteenth of the time of a loop over cells.
     """
-    size = cells * _CELL
+    size = cells * CELL
     fitting = (one.counts for one in windows if len(one.counts) == size)
     total = sum(int.from_bytes(counts, "little") for counts in fitting)
     return from_bytes(total.to_bytes(size, "little"))

@@ -26,6 +26,7 @@ from registry.distribution import (
     Numeric,
     Reference,
 )
+from registry.windows import CELL
 
 # Values are summed as whole numbers of 1/1024 standard deviation of the reference, from 16 below
 # its mean to 16 above: squares of 2**34 rows still fit a cell. What lies beyond counts as that.
@@ -174,6 +175,10 @@ class Layout:
             features.append(_joint(cells, reference.joint))
         features += [_feature(cells, Side.OUTPUT, feature) for feature in reference.outputs]
         return cls(tuple(features), tuple(cells.counts))
+
+    def fits(self, counts: bytes) -> bool:
+        """Say whether bytes can be a summary; those of an earlier program may have other cells."""
+        return len(counts) == self.size * CELL
 
     def empty(self) -> list[int]:
         """Return the summary of no rows."""
