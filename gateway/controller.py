@@ -11,11 +11,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from gateway.drift.acting import CONTROLLER
 from gateway.drift.watch import Watch
 from gateway.logs import configure_logs, logger
+from gateway.metrics.slots import Slots
 from gateway.notifications.dispatch import Dispatcher
 from gateway.notifications.failures import FailedLoads
 from gateway.notifications.secrets import Secrets
+from gateway.notifications.suspensions import Name, Share, Suspensions
 from gateway.processes import is_running
 from gateway.settings import Settings, read_settings
 from gateway.summaries import Summaries
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 _BACKOFF_S = 1.0
 _REMOVAL_S = 0.02  # integration can wait this long
+_SUSPENSIONS_S = 1.0
 # Workers answer callers; the controller can wait.
 _NICENESS = 10
 
@@ -61,6 +65,9 @@ class Controller:
         self._watch = Watch(registry, Summaries(settings.summaries_dir))
         self._dispatcher = Dispatcher(store, Secrets(settings.destinations_dir))
         self._failed_loads = FailedLoads(store)
+        self._slots = Slots(settings.metrics_dir)
+        self._suspensions = Suspensions(registry, CONTROLLER)
+        self._suspensions_due = 0.0
         self._publish_again = 0.0
         self._witnesses = _open_witnesses(settings, store, self._publisher)
         self._publish()  # what a kill may have left signed and unseen
@@ -93,6 +100,7 @@ class Controller:
         self._look_at_workers()
         self._remove()
         self._watch_values(is_last=is_last)
+        self._tell_suspensions(started)
         return max(0.0, self._poll_s - (time.monotonic() - started))
 
     def _between_batches(self) -> None:
@@ -139,6 +147,16 @@ class Controller:
         except Exception as error:  # noqa: BLE001 - records are integrated whatever is wrong here
             logger.error("watch_failed", exc_info=error)
 
+    def _tell_suspensions(self, started: float) -> None:
+        """Tell of rules that workers have suspended, as of what they wrote down a second ago."""
+        if started < self._suspensions_due:
+            return
+        self._suspensions_due = started + _SUSPENSIONS_S
+        try:
+            self._suspensions.look(_suspended(self._slots))
+        except (RegistryError, OSError) as error:
+            logger.error("suspensions_not_told", error=type(error).__name__, detail=str(error))
+
     def _tell_witnesses(self, signed: SignedCheckpoint) -> None:
         for witness in self._witnesses:
             witness.offer(signed)
@@ -153,6 +171,18 @@ def run_controller(settings: Settings, stop: threading.Event) -> None:
         controller.run(stop)
     finally:
         store.close()
+
+
+def _suspended(slots: Slots) -> dict[Name, Share]:
+    """Add up what the workers that run have suspended."""
+    found: dict[Name, Share] = {}
+    for snapshot in slots.read_all():
+        if is_running(snapshot.vitals.pid):
+            for one in snapshot.vitals.suspensions:
+                name = (one.model, one.version)
+                before = found.get(name, Share(0, 0))
+                found[name] = Share(before.refused + one.refused, before.requests + one.requests)
+    return found
 
 
 def _open_witnesses(settings: Settings, store: Store, publisher: Publisher) -> "list[Witness]":

@@ -152,6 +152,29 @@ def fallback_changed(view: Reader, record: AuditRecord, *, has_begun: bool) -> E
     )
 
 
+def contract_suspended(view: Reader, record: AuditRecord) -> Event:
+    """Tell that rules which reject only flag for now, with the call that puts the champion before
+    back, where it is the champion's rules and there is one.
+    """
+    model, version = record.model or "", record.version
+    is_champion = view.aliases(model).get(CHAMPION) == version
+    return make_event(
+        record,
+        EventType.CONTRACT_SUSPENDED,
+        f"The rules of version {version} of {model} that reject only flag for now: {record.reason}",
+        data={"reason": record.reason, "is_champion": is_champion},
+        rollback=champion_rollback(view, model, record.id) if is_champion else None,
+    )
+
+
+def contract_resumed(record: AuditRecord) -> Event:
+    return make_event(
+        record,
+        EventType.CONTRACT_RESUMED,
+        f"The rules of version {record.version} of {record.model} reject again.",
+    )
+
+
 def champion_rollback(view: Reader, model: str, record_id: str) -> Rollback | None:
     """Write the call that puts the champion before the present one back, if there is one.
 

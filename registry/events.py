@@ -23,6 +23,8 @@ class EventType(StrEnum):
     FINDING_ENDED = "finding.ended"  # it came back, a person closed it, or nobody looks any more
     FALLBACK_BEGUN = "fallback.begun"  # the champion before answers in the champion's place
     FALLBACK_ENDED = "fallback.ended"
+    CONTRACT_SUSPENDED = "contract.suspended"  # rules that reject only flag for now
+    CONTRACT_RESUMED = "contract.resumed"
     TEST = "test"  # somebody asked whether a destination can be reached
 
 

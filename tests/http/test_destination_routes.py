@@ -7,9 +7,12 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from tests.builders import linear_model, open_registry, publish
+from registry.manifest import Action, Contract, Draft, Rule, RuleKind
+from tests.builders import infer_body, linear_model, open_registry, publish
 from tests.http.world import World, check_problem, publish_linear, serve_world
 from tests.receiver import Receiver
+
+LOW = Rule(input="x", kind=RuleKind.RANGE, action=Action.REJECT, high=10)
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +22,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     tokens = publish_linear(data_dir)
     registry = open_registry(data_dir)
     publish(registry, "linear", linear_model(2.0), promote=False)
+    publish(registry, "capped", linear_model(), Draft(contract=Contract(rules=(LOW,))))
     registry.store.close()
     with serve_world(data_dir, tokens) as world:
         yield world
@@ -96,6 +100,22 @@ def test_the_call_that_a_message_carries_is_taken_as_it_is(
     assert answer.status_code == 200, answer.text
     assert json.loads(receiver.wait_for(2)[1].body)["type"] == "model.loaded"
     assert admin.get("/v2/models/linear/ready").status_code == 200
+
+
+def test_rules_that_would_refuse_too_much_are_told_of_once_they_only_flag(
+    admin: httpx.Client, receiver: Receiver
+) -> None:
+    add(admin, "ops", receiver.url, models=["capped"], types=["contract.suspended"])
+    body = infer_body([[99, 2, 3]])
+    statuses = [admin.post("/v2/models/capped/infer", json=body).status_code for _ in range(210)]
+    assert (statuses[0], statuses[-1]) == (400, 200)
+
+    event = json.loads(receiver.wait_for(1)[0].body)
+    assert event["type"] == "contract.suspended"
+    record = admin.get(f"/audit/records/{event['data']['record_id']}").json()["record"]
+    assert (record["action"], record["principal"]) == ("contract.suspend", "controller")
+    assert (record["model"], record["version"]) == ("capped", 1)
+    assert record["reason"].endswith("requests would be refused")
 
 
 def test_a_key_is_shown_once_and_an_address_of_slack_never(
