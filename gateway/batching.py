@@ -30,6 +30,16 @@ class Run(Struct, frozen=True):
     compute_ns: int
 
 
+class Batch(Struct, frozen=True):
+    """What each of some requests got, and the outputs of all of their rows.
+
+    `values` is None where they did not run together, or the run failed.
+    """
+
+    runs: list[Run | Exception]
+    values: list[Tensor] | None
+
+
 def split_turn(rows: Sequence[int], runner: Runner) -> Iterator[slice]:
     """Cut a turn's requests, of so many rows each, into batches that may hold up the event loop."""
     start = total = 0
@@ -52,7 +62,7 @@ def join(requests: Sequence[InferRequest]) -> Mapping[str, Tensor]:
 
 def run_batch(
     runner: Runner, requests: Sequence[InferRequest], joined: Mapping[str, Tensor]
-) -> list[Run | Exception]:
+) -> Batch:
     """Answer the requests that `joined` holds; each gets what it would have got alone.
 
     Where they cannot run together, each runs by itself, and a fault is only of those it belongs to.
@@ -62,10 +72,10 @@ def run_batch(
     try:
         values = runner.compute(joined, rows)
     except Exception as error:  # noqa: BLE001 - a value, so that each request gets its own
-        return [error] if len(requests) == 1 else _run_alone(runner, requests)
+        return Batch([error], None) if len(requests) == 1 else _run_alone(runner, requests)
     compute_ns = perf_counter_ns() - started_ns
     if len(requests) == 1:
-        return [Run(values, rows, 0, 1, started_ns, compute_ns)]
+        return Batch([Run(values, rows, 0, 1, started_ns, compute_ns)], values)
     if any(value.shape[:1] != (rows,) for value in values):
         # The model dropped or added rows, so nobody can say whose these are.
         return _run_alone(runner, requests)
@@ -76,8 +86,13 @@ def run_batch(
         own = [value[start:end] for value in values]
         runs.append(Run(own, rows, start, told, started_ns, compute_ns))
         start, told = end, 0
-    return runs
+    return Batch(runs, values)
 
 
-def _run_alone(runner: Runner, requests: Sequence[InferRequest]) -> list[Run | Exception]:
-    return [run_batch(runner, [request], request.tensors)[0] for request in requests]
+def _run_alone(runner: Runner, requests: Sequence[InferRequest]) -> Batch:
+    return Batch([run_one(runner, request) for request in requests], None)
+
+
+def run_one(runner: Runner, request: InferRequest) -> Run | Exception:
+    """Answer a request by itself; a fault is a value."""
+    return run_batch(runner, [request], request.tensors).runs[0]

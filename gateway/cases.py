@@ -115,6 +115,11 @@ class Case:
         return self.repaired or self.request
 
     @property
+    def ran_as_sent(self) -> bool:
+        """Whether the caller has the model's answer to just what it sent."""
+        return self.outcome is Outcome.ANSWERED and self.repaired is None
+
+    @property
     def urgency(self) -> int:
         """Rank the case among those that wait: the least goes first."""
         priority = 0 if self.request is None else self.request.priority

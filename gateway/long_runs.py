@@ -10,7 +10,7 @@ from itertools import count
 
 from msgspec import Struct
 
-from gateway.batching import Run, run_batch
+from gateway.batching import Run, run_one
 from gateway.cases import Case
 from gateway.errors import QueueTooLong, TooLate
 
@@ -151,7 +151,7 @@ def _run(waiting: _Waiting, waited_s: float) -> Run | Exception:
         return TooLate()
     if waited_s > 2 * waiting.longest_wait_s:
         return QueueTooLong(waiting.longest_wait_s)
-    return run_batch(case.served.runner, [case.runnable], case.runnable.tensors)[0]
+    return run_one(case.served.runner, case.runnable)
 
 
 def _finish(waiting: _Waiting, outcome: Run | Exception) -> None:

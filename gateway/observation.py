@@ -1,9 +1,10 @@
 """Counts the values of answered requests beside the response path, and writes the counts down.
 
-A request costs a look-up and two references. Its rows are counted later, in blocks: once enough of
+A batch costs a look-up and two references. Its rows are counted later, in blocks: once enough of
 them wait, else within a second. What takes long is counted in a thread, so that no other request
 waits for it. Refused requests are not counted: their values were never the model's, and what they
-broke is counted by their records.
+broke is counted by their records. An answer whose record the disk then refused is counted: the
+model gave it, though nobody got it.
 """
 
 import asyncio
@@ -125,7 +126,7 @@ class Observation:
         rows: int,
         size: int,
     ) -> None:
-        """Take the values of an answered request, whose body had `size` bytes.
+        """Take the values of answered requests, of so many rows, whose bodies had `size` bytes.
 
         Where another version stood in for the champion, the inputs are the champion's to judge all
         the same.

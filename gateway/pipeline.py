@@ -10,26 +10,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from gateway.batching import join, run_batch, split_turn
 from gateway.cases import Answer, Call, Case, Denial, Reply
-from gateway.contract import RefusalCap, Violations
+from gateway.contract import Violations
 from gateway.errors import GatewayError, Overloaded, QueueTooLong, Unauthenticated, Unforeseen
 from gateway.journal import Journal
 from gateway.logs import logger
 from gateway.long_runs import LongRuns
-from gateway.metrics import Metrics, Series, Suspension
-from gateway.observation import Observation
+from gateway.metrics import Metrics
 from gateway.protocol.compression import decompress
-from gateway.protocol.messages import InferRequest
 from gateway.protocol.refusal import Refusal, refuse_for
+from gateway.reporting import RanTogether, Reporter
 from gateway.roster import Roster, ServedVersion
 from gateway.security import Role, authenticate, authorise
 from registry.errors import RegistryError
-
-if TYPE_CHECKING:
-    from gateway.spans import Spans  # needs what only the extra `otel` installs
 
 _INVOKERS = frozenset({Role.INVOKER})
 
@@ -44,19 +39,17 @@ class Pipeline:
         journal: Journal,
         long_runs: LongRuns,
         metrics: Metrics,
+        reporter: Reporter,
         in_flight_limit: int,
         body_limit: int,
         payload_limit: int,
         longest_turn_s: float,
-        observation: Observation | None = None,
-        spans: "Spans | None" = None,
     ) -> None:
         self._roster = roster
         self._journal = journal
         self._long_runs = long_runs
         self._metrics = metrics
-        self._observation = observation
-        self._spans = spans
+        self._reporter = reporter
         self._in_flight_limit = in_flight_limit
         self._body_limit = body_limit
         self._payload_limit = payload_limit
@@ -64,10 +57,10 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._in_flight = 0
         self._turn: list[Case] = []
+        self._ran: list[RanTogether] = []  # in this turn
         metrics.gauge("in_flight", lambda: self._in_flight)
         metrics.gauge("in_flight_limit", lambda: in_flight_limit)
         metrics.gauge("queue_wait_s", lambda: long_runs.wait_s)
-        metrics.read_suspensions(lambda: list(_suspensions(roster())))
 
     async def infer(self, call: Call) -> Answer | Denial:
         """Answer a call, or say why not; its record is on disk when this returns.
@@ -141,6 +134,8 @@ class Pipeline:
         for case in cases:
             if case.outcome is not None:
                 self._record(case)
+        # After the journal has handed over the records: the disk works while values are counted.
+        self._loop.call_soon(self._count_values)
 
     def _read(self, case: Case, roster: Roster) -> None:
         """Choose the version that a case meets, and read its request by its signature."""
@@ -181,37 +176,33 @@ class Pipeline:
                 return
             joined = join(requests)
         if not served.runner.is_short(sum(request.rows for request in requests)):
-            self._long_runs.start(cases[0], self._record)
+            self._long_runs.start(cases[0], self._end_long_run)
             return
-        for case, run in zip(cases, run_batch(served.runner, requests, joined), strict=True):
+        batch = run_batch(served.runner, requests, joined)
+        for case, run in zip(cases, batch.runs, strict=True):
             case.take(run)
+        self._ran.append(RanTogether(served, cases, joined, batch.values))
+
+    def _end_long_run(self, case: Case) -> None:
+        self._record(case)
+        self._reporter.count_values_of(case)
+
+    def _count_values(self) -> None:
+        """Count the values of what ran since the last time."""
+        ran, self._ran = self._ran, []
+        for batch in ran:
+            self._reporter.count_values(batch)
 
     def _record(self, case: Case) -> None:
         """Hand over the record of a case that has its outcome; the reply waits for the disk."""
         served = case.served
         if served is not None and served.enforcement.cap is not None:
-            self._count_refusal(case, served, served.enforcement.cap)
+            self._reporter.count_refusal(case, served, served.enforcement.cap)
         try:
             self._journal.append(case.entry(self._payload_limit), partial(self._deliver, case))
         except Exception as fault:  # noqa: BLE001 - without a record there is no answer
             logger.error("unforeseen_error", record_id=case.record_id, exc_info=fault)
             self._deliver(case, Unforeseen())
-
-    def _count_refusal(self, case: Case, served: ServedVersion, cap: RefusalCap) -> None:
-        """Count a request that the contract judged, and tell where that changes what rules do."""
-        if case.request is None or not cap.count(
-            case.started_ns / 1e9, is_refused=case.would_refuse
-        ):
-            return
-        if cap.is_suspended:
-            self._series(case).suspended()
-        logger.critical(
-            "contract_suspended" if cap.is_suspended else "contract_resumed",
-            model=served.model,
-            version=served.number,
-            requests=cap.requests,
-            refused=cap.refused,
-        )
 
     def _deliver(self, case: Case, error: GatewayError | RegistryError | None) -> None:
         self._in_flight -= 1
@@ -219,47 +210,10 @@ class Pipeline:
             case.reply(case.result() if error is None else error)
         except Exception as fault:  # noqa: BLE001 - the others of the group wait for their replies
             logger.error("unforeseen_error", record_id=case.record_id, exc_info=fault)
-        series = self._series(case)
         if error is None:
-            self._tell(case, series)
+            self._reporter.tell(case)
         else:
-            series.fail(error.slug, case.elapsed_ns)
-
-    def _tell(self, case: Case, series: Series) -> None:
-        """Count a case whose caller has its reply, and tell of it whoever is to know."""
-        run, request = case.run, case.request
-        if case.violations is not Violations.NONE:
-            series.broke(case.violations.effects())
-        if case.refusal is not None:
-            series.fail(case.refusal.code, case.elapsed_ns)
-        elif run is not None and request is not None:
-            series.observe(
-                latency_ns=case.elapsed_ns,
-                queue_ns=run.started_ns - case.started_ns,
-                compute_ns=run.compute_ns,
-                encode_ns=case.encode_ns,
-                rows=request.rows,
-            )
-            self._observe(case, request)
-        if run is not None and run.requests:
-            self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
-        tracers = self._roster().tracers
-        if tracers is not None:
-            tracers.note(case.times())
-        if self._spans is not None:
-            self._spans.note(case.times())
-
-    def _observe(self, case: Case, request: InferRequest) -> None:
-        served, lane, size = case.served, case.lane, len(case.call.body)
-        if self._observation is not None and served is not None and lane is not None:
-            values = request.tensors, case.values
-            self._observation.note(served, lane, *values, rows=request.rows, size=size)
-
-    def _series(self, case: Case) -> Series:
-        served, lane = case.served, case.lane
-        if served is None or lane is None:
-            return self._metrics.unmet
-        return self._metrics.series(served.model, served.number, lane)
+            self._reporter.fail(case, error.slug)
 
 
 def _batches(cases: Iterable[Case]) -> Iterator[tuple[ServedVersion, list[Case]]]:
@@ -285,20 +239,6 @@ def _shed(cases: Iterable[Case], longest_turn_s: float) -> None:
     """Refuse cases that came with more than a turn may hold."""
     for case in cases:
         case.fail(QueueTooLong(longest_turn_s))
-
-
-def _suspensions(roster: Roster) -> Iterator[Suspension]:
-    """Tell of the versions whose rules do not reject now, since they would refuse too much."""
-    for model in roster.models.values():
-        for served in model.versions.values():
-            cap = served.enforcement.cap
-            if cap is not None and cap.is_suspended:
-                yield Suspension(
-                    model=served.model,
-                    version=served.number,
-                    requests=cap.requests,
-                    refused=cap.refused,
-                )
 
 
 def _rows(cases: Iterable[Case]) -> Sequence[int]:

@@ -25,6 +25,7 @@ from gateway.metrics import Meter, Metrics, Slots
 from gateway.metrics.counters import resident_bytes
 from gateway.observation import Observation
 from gateway.pipeline import Pipeline
+from gateway.reporting import Reporter
 from gateway.runtime import Watchdog
 from gateway.settings import Settings, Transport, read_settings
 from gateway.summaries import SummaryFile
@@ -74,17 +75,22 @@ class Worker:
         )
         summary = SummaryFile(settings.summaries_dir)
         self.observation = Observation(summary, lambda: self.loader.roster)
+        reporter = Reporter(
+            roster=lambda: self.loader.roster,
+            metrics=metrics,
+            observation=self.observation,
+            spans=self.spans,
+        )
         self.pipeline = Pipeline(
             roster=lambda: self.loader.roster,
             journal=self.journal,
             long_runs=self.long_runs,
             metrics=metrics,
+            reporter=reporter,
             in_flight_limit=settings.in_flight_limit,
             body_limit=settings.body_limit,
             payload_limit=settings.payload_limit,
             longest_turn_s=2 * settings.queue_limit_s,
-            observation=self.observation,
-            spans=self.spans,
         )
 
     async def close(self) -> None:

@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gateway.journal import Journal
 from gateway.loader import Loader
+from gateway.long_runs import LongRuns
+from gateway.metrics import Metrics
+from gateway.observation import Observation
+from gateway.pipeline import Pipeline
+from gateway.reporting import Reporter
 from gateway.runtime import Watchdog
 from registry.registry import Registry
 
@@ -15,3 +21,27 @@ def make_loader(
     watchdog = Watchdog(deadline_s)
     yield kind(worker="worker-test", registry=registry, watchdog=watchdog, poll_s=0.01)
     watchdog.close()
+
+
+def make_pipeline(
+    loader: Loader,
+    journal: Journal,
+    long_runs: LongRuns,
+    metrics: Metrics,
+    observation: Observation | None = None,
+    *,
+    in_flight_limit: int = 1000,
+    payload_limit: int = 1 << 20,
+    longest_turn_s: float = 1,
+) -> Pipeline:
+    return Pipeline(
+        roster=lambda: loader.roster,
+        journal=journal,
+        long_runs=long_runs,
+        metrics=metrics,
+        reporter=Reporter(roster=lambda: loader.roster, metrics=metrics, observation=observation),
+        in_flight_limit=in_flight_limit,
+        body_limit=1 << 20,
+        payload_limit=payload_limit,
+        longest_turn_s=longest_turn_s,
+    )

@@ -43,7 +43,7 @@ def ask_together(runner: Runner, inputs: list[dict[str, Tensor]]) -> list[Run | 
     ]
     runs: list[Run | Exception] = []
     for batch in split_turn([request.rows for request in requests], runner):
-        runs += run_batch(runner, requests[batch], join(requests[batch]))
+        runs += run_batch(runner, requests[batch], join(requests[batch])).runs
     return runs
 
 

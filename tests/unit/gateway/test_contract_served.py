@@ -30,7 +30,7 @@ from registry.registry import Registry
 from registry.tensors import decode_tensors, encode_tensors
 from registry.times import now
 from tests.builders import AUTHOR, add_key, infer_body, linear_model, publish
-from tests.unit.gateway.serving import make_loader
+from tests.unit.gateway.serving import make_loader, make_pipeline
 
 Row = list[float | None]
 
@@ -84,16 +84,7 @@ def serve(registry: Registry, path: Path, scenario: Scenario) -> None:
             journal = Journal(path, on_broken=lambda _: None)
             long_runs = LongRuns(threads=1, longest_wait_s=1)
             metrics = Metrics()
-            pipeline = Pipeline(
-                roster=lambda: loader.roster,
-                journal=journal,
-                long_runs=long_runs,
-                metrics=metrics,
-                in_flight_limit=1000,
-                body_limit=1 << 20,
-                payload_limit=1 << 20,
-                longest_turn_s=1,
-            )
+            pipeline = make_pipeline(loader, journal, long_runs, metrics)
             await loader.load()
             served = Served(registry, pipeline, metrics, path)
             served.token = token

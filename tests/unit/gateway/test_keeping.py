@@ -18,7 +18,6 @@ from gateway.journal import Journal
 from gateway.keeping import Keeping, resolve_policy
 from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
 from gateway.security import Role, read_credential
 from registry import privacy
 from registry.audit.query import AuditTrail, Found
@@ -32,7 +31,7 @@ from registry.retention import Retention
 from registry.tensors import NUMPY_TYPES, Tensor, decode_tensors, encode_tensors
 from registry.vault import Vault
 from tests.builders import AUTHOR, add_key, open_registry, publish, two_input_model
-from tests.unit.gateway.serving import make_loader
+from tests.unit.gateway.serving import make_loader, make_pipeline
 
 DISTANCE = np.array([[100.0], [2500.0]], np.float32)
 CARRIER = np.array([["UA"], ["Zoé"]], object)
@@ -174,16 +173,7 @@ async def answer_one(registry: Registry, folder: Path, call: Call) -> str:
         await loader.load()
         journal = Journal(folder, on_broken=lambda _: None)
         long_runs = LongRuns(threads=1, longest_wait_s=1)
-        pipeline = Pipeline(
-            roster=lambda: loader.roster,
-            journal=journal,
-            long_runs=long_runs,
-            metrics=Metrics(),
-            in_flight_limit=2,
-            body_limit=1 << 20,
-            payload_limit=1000,
-            longest_turn_s=1,
-        )
+        pipeline = make_pipeline(loader, journal, long_runs, Metrics(), payload_limit=1000)
         answer = await pipeline.infer(call)
         await journal.close()
         long_runs.close()

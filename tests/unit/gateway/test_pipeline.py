@@ -30,7 +30,7 @@ from registry.registry import Registry
 from registry.session import runtime_id
 from registry.tensors import decode_tensors, encode_tensors
 from tests.builders import add_key, infer_body, linear_model, looping_model, publish
-from tests.unit.gateway.serving import make_loader
+from tests.unit.gateway.serving import make_loader, make_pipeline
 
 PAYLOAD_LIMIT = 1000
 GUARDED = Draft(
@@ -138,13 +138,12 @@ def play(served: Registry, tmp_path: Path) -> Callable[..., None]:
             journal = HeldJournal(tmp_path, on_broken=lambda _: None)
             long_runs = LongRuns(threads=1, longest_wait_s=1)
             metrics = Metrics()
-            pipeline = Pipeline(
-                roster=lambda: loader.roster,
-                journal=journal,
-                long_runs=long_runs,
-                metrics=metrics,
+            pipeline = make_pipeline(
+                loader,
+                journal,
+                long_runs,
+                metrics,
                 in_flight_limit=in_flight_limit,
-                body_limit=1 << 20,
                 payload_limit=PAYLOAD_LIMIT,
                 longest_turn_s=longest_turn_s,
             )

@@ -1,0 +1,151 @@
+"""Tells of calls whoever is to know: metrics, tracers, spans, the log, and the counts of values."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from gateway.cases import Case
+from gateway.contract import RefusalCap, Violations
+from gateway.logs import logger
+from gateway.metrics import Metrics, Series, Suspension
+from gateway.observation import Observation
+from gateway.roster import Roster, ServedVersion
+from registry.records import Outcome
+from registry.tensors import Tensor
+
+if TYPE_CHECKING:
+    from gateway.spans import Spans  # needs what only the extra `otel` installs
+
+
+class RanTogether(Struct, frozen=True):
+    """Cases of one version that ran as one batch, and the inputs of all of them joined.
+
+    `outputs` are the batch's as the runner names them, None where each case ran by itself.
+    """
+
+    served: ServedVersion
+    cases: Sequence[Case]
+    inputs: Mapping[str, Tensor]
+    outputs: Sequence[Tensor] | None
+
+
+class Reporter:
+    """Tells of the cases of one worker; called on the event loop."""
+
+    def __init__(
+        self,
+        *,
+        roster: Callable[[], Roster],
+        metrics: Metrics,
+        observation: Observation | None = None,
+        spans: "Spans | None" = None,
+    ) -> None:
+        self._roster = roster
+        self._metrics = metrics
+        self._observation = observation
+        self._spans = spans
+        metrics.read_suspensions(lambda: list(_suspensions(roster())))
+
+    def count_values(self, ran: RanTogether) -> None:
+        """Count the values of what was answered: as one where all of a batch was, and in one lane.
+
+        Joined rows cost less to count, and let go of the bodies they came in.
+        """
+        if self._observation is None:
+            return
+        served, cases = ran.served, ran.cases
+        lane = cases[0].lane
+        if (
+            lane is not None
+            and ran.outputs is not None
+            and all(case.lane is lane and case.ran_as_sent for case in cases)
+        ):
+            self._observation.note(
+                served,
+                lane,
+                ran.inputs,
+                dict(zip(served.runner.outputs, ran.outputs, strict=True)),
+                rows=sum(case.runnable.rows for case in cases),
+                size=sum(len(case.call.body) for case in cases),
+            )
+        else:
+            for case in cases:
+                self.count_values_of(case)
+
+    def count_values_of(self, case: Case) -> None:
+        """Count the values of one case, if it was answered."""
+        served, lane, request = case.served, case.lane, case.request
+        if (
+            self._observation is not None
+            and case.outcome is Outcome.ANSWERED
+            and served is not None
+            and lane is not None
+            and request is not None
+        ):
+            values = request.tensors, case.values
+            size = len(case.call.body)
+            self._observation.note(served, lane, *values, rows=request.rows, size=size)
+
+    def count_refusal(self, case: Case, served: ServedVersion, cap: RefusalCap) -> None:
+        """Count a request that the contract judged, and tell where that changes what rules do."""
+        if case.request is None or not cap.count(
+            case.started_ns / 1e9, is_refused=case.would_refuse
+        ):
+            return
+        if cap.is_suspended:
+            self._series(case).suspended()
+        logger.critical(
+            "contract_suspended" if cap.is_suspended else "contract_resumed",
+            model=served.model,
+            version=served.number,
+            requests=cap.requests,
+            refused=cap.refused,
+        )
+
+    def fail(self, case: Case, slug: str) -> None:
+        """Tell of a case that has no record, and so neither answer nor denial."""
+        self._series(case).fail(slug, case.elapsed_ns)
+
+    def tell(self, case: Case) -> None:
+        """Tell of a case whose caller has its reply."""
+        series, run, request = self._series(case), case.run, case.request
+        if case.violations is not Violations.NONE:
+            series.broke(case.violations.effects())
+        if case.refusal is not None:
+            series.fail(case.refusal.code, case.elapsed_ns)
+        elif run is not None and request is not None:
+            series.observe(
+                latency_ns=case.elapsed_ns,
+                queue_ns=run.started_ns - case.started_ns,
+                compute_ns=run.compute_ns,
+                encode_ns=case.encode_ns,
+                rows=request.rows,
+            )
+        if run is not None and run.requests:
+            self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
+        tracers = self._roster().tracers
+        if tracers is not None:
+            tracers.note(case.times())
+        if self._spans is not None:
+            self._spans.note(case.times())
+
+    def _series(self, case: Case) -> Series:
+        served, lane = case.served, case.lane
+        if served is None or lane is None:
+            return self._metrics.unmet
+        return self._metrics.series(served.model, served.number, lane)
+
+
+def _suspensions(roster: Roster) -> Iterator[Suspension]:
+    """Tell of the versions whose rules do not reject now, since they would refuse too much."""
+    for model in roster.models.values():
+        for served in model.versions.values():
+            cap = served.enforcement.cap
+            if cap is not None and cap.is_suspended:
+                yield Suspension(
+                    model=served.model,
+                    version=served.number,
+                    requests=cap.requests,
+                    refused=cap.refused,
+                )
