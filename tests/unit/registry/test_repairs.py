@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -89,6 +89,8 @@ def test_clipping_moves_what_lies_outside_and_keeps_every_bit_within(
 ) -> None:
     low, high = sorted(data.draw(st.tuples(LIMITS, LIMITS)))
     low, high = np.floor(max(low, 0)), np.ceil(max(high, 0))
+    # A contract is refused that clips to what the datatype has no value of.
+    assume(datatype in FLOATS or low <= INTEGER_BOUNDS[datatype][1])
     raw = data.draw(arrays.arrays(np.uint8, 16 * NUMPY_TYPES[datatype].itemsize))
     tensor = raw.view(NUMPY_TYPES[datatype])
 
