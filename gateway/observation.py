@@ -2,7 +2,9 @@
 
 A batch costs a look-up and two references. Its rows are counted later, in blocks: once enough of
 them wait, else within a second. What takes long is counted in a thread, so that no other request
-waits for it. Refused requests are not counted: their values were never the model's, and what they
+waits for it. Of a request of many rows some are counted, evenly spread: they come from one caller
+at one time and say less than as many from others, and all of them would cost more than the answer.
+Refused requests are not counted: their values were never the model's, and what they
 broke is counted by their records. An answer whose record the disk then refused is counted: the
 model gave it, though nobody got it.
 """
@@ -25,6 +27,7 @@ from registry.tensors import Tensor
 from registry.windows import LaneCounts
 
 BLOCK_ROWS = 256
+MOST_ROWS = 32  # of one request
 # A request that waits holds its body, which may be of megabytes.
 BLOCK_BYTES = 1 << 20
 # Of what waits for the thread; what comes beyond is not counted, and the log says so.
@@ -32,10 +35,21 @@ _MOST_WAITING_BYTES = 64 << 20
 # What is predicted to take longer is counted in the thread.
 _SHORT_NS = 500_000
 _WRITE_S = 1.0
+# What to take of `rows` rows, in parts of them.
+_SPREAD = np.arange(MOST_ROWS)
 _FALLBACK = Lane.FALLBACK  # a look-up of its own costs more than all the rest for a request
 
 _Values = tuple[Mapping[str, Tensor], Mapping[str, Tensor]]
 _Key = tuple[str, int, Lane]
+
+
+def take_rows(tensors: Mapping[str, Tensor], rows: int) -> dict[str, Tensor]:
+    """Copy `MOST_ROWS` of more rows, evenly spread; a tensor of other rows stays whole."""
+    chosen = _SPREAD * rows // MOST_ROWS
+    return {
+        name: tensor.take(chosen, 0) if tensor.shape[:1] == (rows,) else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 class _Series:

@@ -9,7 +9,7 @@ from gateway.cases import Case
 from gateway.contract import RefusalCap, Violations
 from gateway.logs import logger
 from gateway.metrics import Metrics, Series, Suspension
-from gateway.observation import Observation
+from gateway.observation import MOST_ROWS, Observation, take_rows
 from gateway.roster import Roster, ServedVersion
 from registry.records import Outcome
 from registry.tensors import Tensor
@@ -50,7 +50,8 @@ class Reporter:
     def count_values(self, ran: RanTogether) -> None:
         """Count the values of what was answered: as one where all of a batch was, and in one lane.
 
-        Joined rows cost less to count, and let go of the bodies they came in.
+        Joined rows cost less to count, and let go of the bodies they came in. Requests of many rows
+        are counted one by one.
         """
         if self._observation is None:
             return
@@ -59,7 +60,10 @@ class Reporter:
         if (
             lane is not None
             and ran.outputs is not None
-            and all(case.lane is lane and case.ran_as_sent for case in cases)
+            and all(
+                case.lane is lane and case.ran_as_sent and case.runnable.rows <= MOST_ROWS
+                for case in cases
+            )
         ):
             self._observation.note(
                 served,
@@ -83,9 +87,12 @@ class Reporter:
             and lane is not None
             and request is not None
         ):
-            values = request.tensors, case.values
-            size = len(case.call.body)
-            self._observation.note(served, lane, *values, rows=request.rows, size=size)
+            inputs: Mapping[str, Tensor] = request.tensors
+            outputs, rows, size = case.values, request.rows, len(case.call.body)
+            if rows > MOST_ROWS:
+                inputs, outputs = take_rows(inputs, rows), take_rows(outputs, rows)
+                size, rows = size * MOST_ROWS // rows, MOST_ROWS
+            self._observation.note(served, lane, inputs, outputs, rows=rows, size=size)
 
     def count_refusal(self, case: Case, served: ServedVersion, cap: RefusalCap) -> None:
         """Count a request that the contract judged, and tell where that changes what rules do."""

@@ -23,6 +23,15 @@ _LONGEST_RESTART_S = 5.0
 _SETTLED_S = 10.0
 _NO_HURRY_S = 3600.0
 
+_ENVIRONMENT = {
+    # Workers count values in small products: threads would fight over cores that answer callers.
+    "OPENBLAS_NUM_THREADS": "1",
+    # Arrays of a large request would go back to the system after each use, and every page of them
+    # be fetched and zeroed again: that takes three times as long as what is done with them.
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+}
+
 
 class Child:
     """A process that is started anew whenever it ends, later each time it fails at its start."""
@@ -123,8 +132,8 @@ def become_supervisor(settings: Settings, worker: str, *, listener: int, lock: i
     for descriptor in (listener, lock):
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - takes no keyword
     command = [sys.executable, "-m", "gateway.supervisor", write_settings(settings)]
-    # Workers count values in small products: threads would fight over cores that answer callers.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     os.execv(sys.executable, [*command, worker, str(listener)])  # noqa: S606 - no shell is wanted
 
 

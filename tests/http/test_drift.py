@@ -136,9 +136,9 @@ def test_what_two_workers_answered_is_counted_once_and_nothing_is_found_in_it(
     served: Served,
 ) -> None:
     served.set_policy("clean", action="route_to_fallback")
-    for _ in range(60):
+    for _ in range(100):
         with served.gateway.client(served.token) as client:  # whichever worker takes it
-            served.send("clean", rows=50, client=client)
+            served.send("clean", rows=30, client=client)
     refused = served.client.post("/v2/models/clean/infer", json=infer_body([[99.0, 0.0, 0.0]]))
     assert refused.status_code == 400
     pids = [one["pid"] for one in served.client.get("/admin/models/clean").json()["workers"]]

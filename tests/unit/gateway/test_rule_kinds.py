@@ -267,3 +267,12 @@ def test_rules_that_only_watch_say_what_they_would_have_done() -> None:
         "would-impute missing x",
         "observed range x",
     }
+
+
+def test_a_row_that_is_far_is_found_wherever_it_stands_in_a_large_request() -> None:
+    reference, far = far_of([("x", 0), ("x", 1)])
+    checker = compiled((spec("x", "FP32", -1, 2),), far, reference=reference)
+    for place in (0, 255, 256, 700):
+        rows = np.zeros((701, 2), np.float32)
+        rows[place] = 9
+        assert flagged(checker, rows) == [f"joint *[{place}]"]

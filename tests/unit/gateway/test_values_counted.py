@@ -15,7 +15,7 @@ from gateway.loader import Loader
 from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics
 from gateway.monitor.layout import Layout
-from gateway.observation import Observation
+from gateway.observation import MOST_ROWS, Observation
 from gateway.runtime import Runner
 from gateway.security import Role, read_credential
 from gateway.summaries import Summaries, SummaryFile
@@ -164,6 +164,21 @@ def test_requests_are_counted_in_their_own_lanes(registry: Registry, tmp_path: P
             "champion": (1, [0, 1, 0], [0, 1, 0]),
             "pinned": (2, [0, 1, 1], [0, 0, 2]),
         }
+
+    play(registry, tmp_path, scenario)
+
+
+def test_of_a_request_of_many_rows_some_are_counted_evenly_spread(
+    registry: Registry, tmp_path: Path
+) -> None:
+    async def scenario(served: Served) -> None:
+        rows = 8 * MOST_ROWS
+        many: list[Row] = [[5 if n < rows // 4 else 50, 0, 0] for n in range(rows)]
+        await asyncio.gather(served.ask(*many), served.ask([5, 0, 0]))
+
+        quarter = MOST_ROWS // 4
+        found = [0, quarter + 1, MOST_ROWS - quarter]
+        assert await served.counts() == {"champion": (MOST_ROWS + 1, found, found)}
 
     play(registry, tmp_path, scenario)
 
