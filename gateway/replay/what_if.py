@@ -14,7 +14,7 @@ from gateway.contract import Violations, compile_contract, compile_outputs
 from gateway.protocol.reader import RequestReader
 from gateway.protocol.refusal import Refusal, Violation, label, refuse_for, withhold_for
 from registry.audit.comparison import Distance, measure_all
-from registry.audit.replay import Engine, Reason, Why, read_whole
+from registry.audit.replay import Engine, Reason, Why, read_whole, run_as_served
 from registry.entry import Payload
 from registry.manifest import Manifest
 from registry.records import AuditRecord
@@ -83,7 +83,7 @@ class OtherVersion:
             refusal = refuse_for(broken.rejected, broken.rejected_total)
             return self._refused(record, Opinion.REFUSED, refusal)
         inputs = self._checker.repair(request.tensors) if broken.repaired else request.tensors
-        found = self._engine.run(self._version.artifact, inputs)
+        found = run_as_served(self._engine, self._version.artifact, inputs, record)
         if isinstance(found, Why):
             return self._unknown(record, found)
         of_outputs = self._outputs.check(found)

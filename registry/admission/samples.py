@@ -36,13 +36,13 @@ def given_sample(signature: Signature, sample: Sequence[SampleTensor]) -> Inputs
     return {spec.name: _read(spec, given[spec.name]) for spec in signature.inputs}
 
 
-def various(spec: TensorSpec, shape: tuple[int, ...]) -> Tensor:
-    """Make a tensor of various values, the same each time: numbers, small integers, texts."""
+def various(spec: TensorSpec, shape: tuple[int, ...], scale: float = 100.0) -> Tensor:
+    """Make a tensor of various values, the same each time: numbers of a scale, 0 and 1, texts."""
     random = np.random.default_rng(_SEED)
     if spec.datatype is Datatype.BYTES:
         return random.choice(np.array(["", "a", "text"], object), shape)
     if spec.datatype in FLOATS:
-        values: Tensor = np.asarray(random.normal(0.0, 100.0, shape))
+        values: Tensor = np.asarray(random.normal(0.0, scale, shape))
     else:
         values = np.asarray(random.integers(0, 2, shape))
     return values.astype(NUMPY_TYPES[spec.datatype])

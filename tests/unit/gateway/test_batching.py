@@ -12,6 +12,7 @@ from gateway.batching import Run, join, run_batch, split_turn
 from gateway.errors import GatewayError
 from gateway.protocol.messages import InferRequest
 from gateway.runtime import INLINE_LIMIT_US, Runner, Watchdog
+from loadtests.model import train
 from registry.session import open_session, read_signature
 from registry.tensors import Tensor
 from tests.builders import identity_model, linear_model, make_model, two_input_model
@@ -86,6 +87,24 @@ def test_only_versions_whose_rows_are_independent_are_batched(
     artifact: bytes, expected: bool, watchdog: Watchdog
 ) -> None:
     assert make_runner(artifact, watchdog).is_batchable is expected
+
+
+def test_a_row_has_the_same_bits_alone_and_in_company(watchdog: Watchdog) -> None:
+    trained = train()  # whose library computes a single row by another routine
+    runner = make_runner(trained.artifact, watchdog)
+    assert runner.is_batchable
+    rows = [{"X": trained.rows[place : place + 1]} for place in range(60)]
+
+    alone = [answer for row in rows for answer in ask_together(runner, [row])]
+
+    for together in (2, 3, 7, 60):
+        for start in range(0, 60 - together + 1, together):
+            answers = ask_together(runner, rows[start : start + together])
+            for one, other in zip(alone[start:], answers, strict=False):
+                assert isinstance(one, Run)
+                assert isinstance(other, Run)
+                assert [v.tobytes() for v in one.values] == [v.tobytes() for v in other.values]
+    assert all(isinstance(one, Run) and (one.batch, one.batch_row) == (2, 0) for one in alone)
 
 
 @settings(max_examples=50)
