@@ -10,11 +10,26 @@ from registry.errors import NothingToRollBackTo
 from registry.events import Event, EventType, Rollback
 from registry.findings import Finding
 from registry.lifecycle import rollback_target
+from registry.phases import Action
 from registry.reader import Reader
 from registry.records import AuditRecord
+from registry.rollouts import Assessment, Rollout
 from registry.store import Transaction
 from registry.times import from_us
 from registry.versions import CHAMPION, AliasCause, AliasChange, VersionState
+
+# What is told of each action on a rollout, with the stage that it is in then.
+_ROLLOUT_NEWS: dict[Action, tuple[EventType, str]] = {
+    Action.START: (EventType.ROLLOUT_STARTED, "its rollout began in {stage}"),
+    Action.ADVANCE: (EventType.ROLLOUT_ADVANCED, "it goes on in {stage}"),
+    Action.PASS: (EventType.ROLLOUT_PASSED, "it passed every stage"),
+    Action.PAUSE: (EventType.ROLLOUT_PAUSED, "its rollout is paused in {stage}"),
+    Action.RESUME: (EventType.ROLLOUT_RESUMED, "its rollout is resumed in {stage}"),
+    Action.ROLL_BACK: (EventType.ROLLOUT_ROLLED_BACK, "it was rolled back from {stage}"),
+    Action.EXPIRE: (EventType.ROLLOUT_EXPIRED, "there was no verdict in time in {stage}"),
+    Action.ABORT: (EventType.ROLLOUT_ABORTED, "its rollout was aborted in {stage}"),
+    Action.PROMOTE: (EventType.ROLLOUT_PROMOTED, "it is the champion"),
+}
 
 
 def announce(tx: Transaction, event: Event) -> None:
@@ -175,6 +190,39 @@ def contract_resumed(record: AuditRecord) -> Event:
     )
 
 
+def rollout_changed(
+    view: Reader,
+    record: AuditRecord,
+    rollout: Rollout,
+    action: Action,
+    assessment: Assessment | None,
+) -> Event:
+    """Tell what became of a rollout, with the call that ends it, or undoes its promotion."""
+    kind, what = _ROLLOUT_NEWS[action]
+    if action is Action.PROMOTE:
+        call = champion_rollback(view, rollout.model, record.id)
+    else:
+        call = None if rollout.phase.is_over else _abort(rollout.id, record.id)
+    return make_event(
+        record,
+        kind,
+        f"Version {rollout.plan.challenger} of {rollout.model}, against champion"
+        f" {rollout.champion}: {what.format(stage=rollout.stage_name)},"
+        f" by {record.principal}: {record.reason}",
+        data={
+            "rollout": rollout.id,
+            "champion": rollout.champion,
+            "phase": rollout.phase.value,
+            "stage": rollout.stage,
+            "points": rollout.points,
+            "principal": record.principal,
+            "reason": record.reason,
+            "assessment": msgspec.to_builtins(assessment),
+        },
+        rollback=call,
+    )
+
+
 def champion_rollback(view: Reader, model: str, record_id: str) -> Rollback | None:
     """Write the call that puts the champion before the present one back, if there is one.
 
@@ -196,6 +244,16 @@ def _rollback_to(model: str, version: int, record_id: str) -> Rollback:
         path=f"/admin/models/{model}/rollback",
         body={"version": version, "reason": reason},
         command=f"registry rollback {model} --version {version} --reason {shlex.quote(reason)}",
+    )
+
+
+def _abort(rollout_id: str, record_id: str) -> Rollback:
+    reason = _reason(record_id)
+    return Rollback(
+        method="POST",
+        path=f"/admin/rollouts/{rollout_id}/abort",
+        body={"reason": reason},
+        command=f"gateway rollout abort {rollout_id} --reason {shlex.quote(reason)}",
     )
 
 

@@ -28,8 +28,8 @@ class Died(Exception):
 def run_apart(module: str, given: bytes, timeout_s: float) -> bytes:
     """Run a module with `given` as its standard input and return what it wrote.
 
-    The module calls `limit_self` first. Raises TookTooLong, Died, and StoreUnavailable where the
-    system starts no process.
+    A module that runs a model calls `limit_self` first. Raises TookTooLong, Died, and
+    StoreUnavailable where the system starts no process.
     """
     # An empty working folder: a file that names others by relative path finds none.
     with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +46,7 @@ def run_apart(module: str, given: bytes, timeout_s: float) -> bytes:
         except subprocess.TimeoutExpired:
             raise TookTooLong from None
         except OSError as error:
-            raise StoreUnavailable("no process could be started for the model") from error
+            raise StoreUnavailable("no process could be started for it") from error
     if child.returncode != 0:
         raise Died
     return child.stdout

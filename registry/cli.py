@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
+from registry import promoting
 from registry.audit.summary import count_rules
 from registry.console import Commands, data_dir_option, local_author, open_registry, print_table
 from registry.contract_cli import FILE, contract
@@ -17,9 +18,9 @@ from registry.lifecycle import first_named, warm_up_ends
 from registry.manifest import Draft
 from registry.names import check_model_name, check_reason
 from registry.registry import Registry
-from registry.show import print_origin, print_rule_counts, print_summary
+from registry.show import print_move, print_origin, print_rule_counts, print_summary
 from registry.times import as_utc, now
-from registry.versions import CHAMPION, AliasChange, Version
+from registry.versions import Version
 
 reason_option = click.option("--reason", required=True, help="Why; it is recorded.")
 
@@ -100,7 +101,7 @@ def publish(  # noqa: PLR0917 - click passes them by name
     registry = open_registry(data_dir, create=True)
     version = _publish(registry, name, artifact, draft, file)
     if reason is not None:
-        registry.promote(name, version.number, reason, local_author())
+        print_move(promoting.ask(registry, name, version.number, reason, local_author()))
     print_summary(version, registry.manifest(version), _aliases(registry, name, version.number))
 
 
@@ -138,7 +139,9 @@ def show(name: str, version: int, data_dir: Path) -> None:
     registry = open_registry(data_dir)
     found = registry.version(name, version)
     manifest = registry.manifest(found)
-    named = first_named(registry.store.alias_changes(name)).get(version)
+    named = first_named(registry.store.alias_changes(name), registry.store.rollouts(name)).get(
+        version
+    )
     print_summary(found, manifest, _aliases(registry, name, version))
     print_rule_counts(
         count_rules(registry.store, found, now()), warm_up_ends(manifest.contract, named)
@@ -181,11 +184,14 @@ def history(name: str, data_dir: Path, at: datetime | None) -> None:
 @click.argument("version", type=int)
 @data_dir_option
 @reason_option
-@click.option("--by-force", is_flag=True, help="Also while findings of the champion hold it.")
+@click.option("--by-force", is_flag=True, help="Past what the policy asks, if you may; it is told.")
 def promote(name: str, version: int, data_dir: Path, reason: str, *, by_force: bool) -> None:
-    """Make a version the champion; a running gateway serves it within a second."""
+    """Make a version the champion; a running gateway serves it within a second.
+
+    Where the model's policy wants another person to approve, it is asked for.
+    """
     registry = open_registry(data_dir)
-    _say(registry.promote(name, version, reason, local_author(), by_force=by_force))
+    print_move(promoting.ask(registry, name, version, reason, local_author(), by_force=by_force))
 
 
 @main.command()
@@ -195,7 +201,7 @@ def promote(name: str, version: int, data_dir: Path, reason: str, *, by_force: b
 @click.option("--version", type=int, help="An earlier champion; the last one, if not given.")
 def rollback(name: str, data_dir: Path, reason: str, version: int | None) -> None:
     """Put the previous champion back, at once."""
-    _say(open_registry(data_dir).roll_back(name, reason, local_author(), version))
+    print_move(open_registry(data_dir).roll_back(name, reason, local_author(), version))
 
 
 @main.command()
@@ -206,7 +212,7 @@ def rollback(name: str, data_dir: Path, reason: str, version: int | None) -> Non
 @reason_option
 def alias(name: str, alias: str, version: int, data_dir: Path, reason: str) -> None:
     """Let an alias of your own name a version."""
-    _say(open_registry(data_dir).point_alias(name, alias, version, reason, local_author()))
+    print_move(open_registry(data_dir).point_alias(name, alias, version, reason, local_author()))
 
 
 @main.command()
@@ -216,7 +222,7 @@ def alias(name: str, alias: str, version: int, data_dir: Path, reason: str) -> N
 @reason_option
 def unalias(name: str, alias: str, data_dir: Path, reason: str) -> None:
     """Let an alias name nothing any more."""
-    _say(open_registry(data_dir).remove_alias(name, alias, reason, local_author()))
+    print_move(open_registry(data_dir).remove_alias(name, alias, reason, local_author()))
 
 
 @main.command()
@@ -244,12 +250,6 @@ def check(data_dir: Path) -> None:
 
 
 main.add_command(contract)
-
-
-def _say(change: AliasChange) -> None:
-    what = "nothing" if change.version is None else f"version {change.version}"
-    alias = "champion" if change.alias == CHAMPION else f"alias {change.alias}"
-    click.echo(f"The {alias} of {change.model} is {what} now (record {change.record_id}).")
 
 
 def _aliases(registry: Registry, model: str, number: int) -> list[str]:

@@ -59,9 +59,14 @@ def open_registry(data_dir: Path, *, create: bool = False) -> Registry:
     """Open the registry of a data directory; a mistyped one is made only where `create` says so."""
     if not create and not data_dir.is_dir():
         raise click.ClickException(f"There is no data directory {str(data_dir)!r}.")
-    payload_key = os.environ.get(PAYLOAD_KEY_VARIABLE)
-    store = open_store(data_dir, Path(payload_key) if payload_key else None)
+    store = open_store(data_dir, payload_key_file())
     return Registry(store, Artifacts(data_dir / "artifacts"))
+
+
+def payload_key_file() -> Path | None:
+    """Name the file that seals payloads of persons, where it is not in the data directory."""
+    name = os.environ.get(PAYLOAD_KEY_VARIABLE)
+    return Path(name) if name else None
 
 
 def local_author() -> Author:

@@ -4,6 +4,7 @@
     ├── NotFound             the thing named does not exist
     ├── Gone                 what was kept is kept no longer
     ├── Conflict             the request contradicts what is stored
+    ├── NotAllowed           somebody else would have to do it
     ├── Rejected             a file or description may not become a version
     ├── Damaged              stored bytes are not the bytes that were stored
     ├── NotPublished         no checkpoint covers it yet
@@ -14,6 +15,8 @@
 An error is complete when raised: it has a slug for machines, typed fields, and a sentence that says
 what happened, with which thing, and what to do. No transport's status codes appear here.
 """
+
+from datetime import datetime
 
 _MOST_NAMED = 5  # of a list in a sentence
 
@@ -82,6 +85,18 @@ class FindingNotFound(NotFound):
     def __init__(self, finding_id: str) -> None:
         self.finding_id = finding_id
         super().__init__(f"There is no finding {clip(finding_id)!r} of this model.")
+
+
+class RolloutNotFound(NotFound):
+    def __init__(self, rollout_id: str) -> None:
+        self.rollout_id = rollout_id
+        super().__init__(f"There is no rollout {clip(rollout_id)!r}.")
+
+
+class PromotionNotFound(NotFound):
+    def __init__(self, promotion_id: str) -> None:
+        self.promotion_id = promotion_id
+        super().__init__(f"There is no request {clip(promotion_id)!r} to promote a version.")
 
 
 class SubjectNotFound(NotFound):
@@ -199,14 +214,73 @@ class NothingToRollBackTo(Conflict):
 class PromotionHeld(Conflict):
     slug = "promotion-held"
 
-    def __init__(self, model: str, findings: list[str]) -> None:
-        self.model, self.findings = model, findings
-        named = "; ".join(findings[:_MOST_NAMED])
-        more = len(findings) - _MOST_NAMED
+    def __init__(self, model: str, version: int, lacking: list[str]) -> None:
+        self.model, self.version, self.lacking = model, version, lacking
         super().__init__(
-            f"No version of {model!r} is promoted while findings of its champion are open: {named}"
-            + (f"; and {more} more" if more > 0 else "")
-            + ". Close them, or promote by force."
+            f"Version {version} of {model!r} is not promoted, since this is asked and not there:"
+            f" {_list(lacking)}. Supply it, or promote by force where you may."
+        )
+
+
+class ApprovalNeeded(Conflict):
+    slug = "approval-needed"
+
+    def __init__(self, model: str, version: int) -> None:
+        self.model, self.version = model, version
+        super().__init__(
+            f"Nobody promotes version {version} of {model!r} alone: ask for it, and let somebody"
+            " else approve."
+        )
+
+
+class PromotionPending(Conflict):
+    slug = "promotion-pending"
+
+    def __init__(self, model: str, version: int, promotion_id: str) -> None:
+        self.model, self.version, self.promotion_id = model, version, promotion_id
+        super().__init__(
+            f"To promote version {version} of {model!r} is asked for already: {promotion_id} waits"
+            " for somebody else's approval."
+        )
+
+
+class PromotionDecided(Conflict):
+    slug = "promotion-decided"
+
+    def __init__(self, promotion_id: str, state: str) -> None:
+        self.promotion_id, self.state = promotion_id, state
+        super().__init__(f"The request {promotion_id!r} is {state} already.")
+
+
+class PromotionExpired(Conflict):
+    slug = "promotion-expired"
+
+    def __init__(self, promotion_id: str, expired: datetime) -> None:
+        self.promotion_id, self.expired = promotion_id, expired
+        super().__init__(
+            f"The request {promotion_id!r} could be decided until {expired:%Y-%m-%d %H:%M} UTC;"
+            " ask anew."
+        )
+
+
+class PromotionStale(Conflict):
+    slug = "promotion-stale"
+
+    def __init__(self, promotion_id: str, changes: list[str]) -> None:
+        self.promotion_id, self.changes = promotion_id, changes
+        super().__init__(
+            f"The request {promotion_id!r} is not what it was when it was made:"
+            f" {_list(changes)}. Ask anew, so that what is approved is what is there."
+        )
+
+
+class StateChanged(Conflict):
+    slug = "state-changed"
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            f"Model {model!r} is not in the state that `If-Match` names; look at it again."
         )
 
 
@@ -218,6 +292,80 @@ class FindingNotOpen(Conflict):
         super().__init__(f"Finding {finding_id!r} has ended already.")
 
 
+class NoChampion(Conflict):
+    slug = "no-champion"
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            f"Model {model!r} has no champion that a challenger could be compared with; promote a"
+            " version first."
+        )
+
+
+class SignatureDiffers(Conflict):
+    slug = "signature-differs"
+
+    def __init__(self, model: str, challenger: int, champion: int, what: str) -> None:
+        self.model, self.challenger, self.champion, self.what = model, challenger, champion, what
+        super().__init__(
+            f"Version {challenger} of {model!r} cannot answer in place of champion {champion}:"
+            f" {what}."
+        )
+
+
+class SharesExceeded(Conflict):
+    slug = "shares-exceeded"
+
+    def __init__(self, model: str, wanted: int, free: int) -> None:
+        self.model, self.wanted, self.free = model, wanted, free
+        super().__init__(
+            f"The challengers of {model!r} would answer 100 % of the callers or more, and leave the"
+            f" champion none to be compared by: {wanted:,} points of 10,000 are asked for, and at"
+            f" most {free:,} together are free."
+        )
+
+
+class VersionInRollout(Conflict):
+    slug = "version-in-rollout"
+
+    def __init__(self, model: str, version: int, rollout_id: str) -> None:
+        self.model, self.version, self.rollout_id = model, version, rollout_id
+        super().__init__(
+            f"Version {version} of {model!r} is the challenger of the open rollout {rollout_id};"
+            " abort that first."
+        )
+
+
+class LatencyUnmeasured(Conflict):
+    slug = "latency-unmeasured"
+
+    def __init__(self, model: str, version: int, quantile: float) -> None:
+        self.model, self.version, self.quantile = model, version, quantile
+        super().__init__(
+            f"Quantile {quantile:g} of the latency of champion {version} of {model!r} is not known:"
+            " too few of its requests were measured since the gateway started, or it is beyond 10"
+            " s. Start once there was more traffic, or say as `edge_ms` of the guard how many"
+            " milliseconds are too slow."
+        )
+
+
+class RolloutOver(Conflict):
+    slug = "rollout-over"
+
+    def __init__(self, rollout_id: str, phase: str) -> None:
+        self.rollout_id, self.phase = rollout_id, phase
+        super().__init__(f"Rollout {rollout_id} is over already: it is {phase}.")
+
+
+class RolloutNotReady(Conflict):
+    slug = "rollout-not-ready"
+
+    def __init__(self, rollout_id: str, fault: str) -> None:
+        self.rollout_id, self.fault = rollout_id, fault
+        super().__init__(f"Rollout {rollout_id} stays as it is: {fault}.")
+
+
 class UnderHold(Conflict):
     slug = "under-hold"
 
@@ -225,6 +373,32 @@ class UnderHold(Conflict):
         self.models = models
         names = ", ".join(repr(clip(model)) for model in models)
         super().__init__(f"Nothing of {names} may go while it is under legal hold.")
+
+
+class NotAllowed(RegistryError):
+    """Somebody else would have to do it; nothing was changed."""
+
+    slug = "not-allowed"
+
+
+class SelfApproval(NotAllowed):
+    slug = "self-approval"
+
+    def __init__(self, promotion_id: str) -> None:
+        self.promotion_id = promotion_id
+        super().__init__(
+            f"The request {promotion_id!r} is yours: another person has to approve it."
+        )
+
+
+class ForceNotAllowed(NotAllowed):
+    slug = "force-not-allowed"
+
+    def __init__(self, model: str, role: str) -> None:
+        self.model, self.role = model, role
+        super().__init__(
+            f"By its policy, {role} may promote a version of {model!r} by force; this key may not."
+        )
 
 
 class Rejected(RegistryError):
@@ -250,6 +424,21 @@ class ContractRejected(Rejected):
             section, f"Rule {number} on the outputs in the contract, "
         )
         super().__init__("contract", f"{place}{fault}.")
+
+
+class PlanRejected(Rejected):
+    """A plan of a rollout that cannot be followed: the way to the member to blame, and why.
+
+    `place` has names of members and numbers of elements from 0, as in `("guards", 0, "margin")`.
+    """
+
+    slug = "plan-rejected"
+
+    def __init__(self, place: tuple[str | int, ...], fault: str) -> None:
+        self.place, self.fault = place, fault
+        part = {"guards": "Guard", "steps": "Step"}.get(str(place[0])) if len(place) > 1 else None
+        named = "The plan" if part is None else f"{part} {int(place[1]) + 1} of the plan"
+        super().__init__("plan", f"{named}: {fault}.")
 
 
 class InvalidRequest(RegistryError):
@@ -325,3 +514,9 @@ class StoreIncompatible(RegistryError):
 def clip(text: str, limit: int = 64) -> str:
     """Shorten text that a caller chose, so that no answer echoes more than `limit` characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _list(items: list[str]) -> str:
+    """Name the first few of a list in a sentence, and how many more there are."""
+    more = len(items) - _MOST_NAMED
+    return "; ".join(items[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")

@@ -25,6 +25,20 @@ class EventType(StrEnum):
     FALLBACK_ENDED = "fallback.ended"
     CONTRACT_SUSPENDED = "contract.suspended"  # rules that reject only flag for now
     CONTRACT_RESUMED = "contract.resumed"
+    ROLLOUT_STARTED = "rollout.started"
+    ROLLOUT_ADVANCED = "rollout.advanced"  # a stage is passed, and the next one has begun
+    ROLLOUT_PASSED = "rollout.passed"  # every stage is passed
+    ROLLOUT_PAUSED = "rollout.paused"
+    ROLLOUT_RESUMED = "rollout.resumed"
+    ROLLOUT_ROLLED_BACK = "rollout.rolled_back"  # the challenger was worse, or failed
+    ROLLOUT_EXPIRED = "rollout.expired"  # there was no verdict in time
+    ROLLOUT_ABORTED = "rollout.aborted"
+    ROLLOUT_PROMOTED = "rollout.promoted"  # the challenger is the champion
+    PROMOTION_REQUESTED = "promotion.requested"  # another person is to approve it, or to reject it
+    PROMOTION_APPROVED = "promotion.approved"
+    PROMOTION_REJECTED = "promotion.rejected"
+    PROMOTION_EXPIRED = "promotion.expired"  # nobody decided it in time
+    PROMOTION_FORCED = "promotion.forced"  # somebody passed over what the policy asks
     TEST = "test"  # somebody asked whether a destination can be reached
 
 
@@ -33,7 +47,7 @@ ANNOUNCED = tuple(kind for kind in EventType if kind is not EventType.TEST)
 
 
 class Rollback(Struct, frozen=True, kw_only=True):
-    """The one call that undoes what an event tells of: over HTTP, and the same as a command.
+    """The one call that undoes or ends what an event tells of: over HTTP, and as a command.
 
     `command` is None where there is none.
     """

@@ -1,4 +1,5 @@
-"""What may become of a version and of the champion's alias: decisions only, no storage.
+"""What may become of a version, of a request to promote one, and of the champion's alias: decisions
+only, no storage.
 
 Every state and every transition stands here and nowhere else.
 """
@@ -11,10 +12,14 @@ from registry.errors import (
     AlreadyChampion,
     Conflict,
     NothingToRollBackTo,
+    PromotionDecided,
+    PromotionExpired,
     VersionInUse,
     VersionRetired,
 )
 from registry.manifest import Contract
+from registry.promotions import Promotion, PromotionState
+from registry.rollouts import Rollout
 from registry.versions import AliasCause, AliasChange, Version, VersionState
 
 
@@ -29,6 +34,22 @@ class Step(StrEnum):
 TRANSITIONS: dict[tuple[VersionState, Step], VersionState] = {
     (VersionState.PUBLISHED, Step.POINT): VersionState.PUBLISHED,
     (VersionState.PUBLISHED, Step.RETIRE): VersionState.RETIRED,
+}
+
+
+class Decision(StrEnum):
+    """What can become of a request to promote a version."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    EXPIRE = "expire"
+
+
+# A decision that is not listed is refused and changes nothing.
+DECISIONS: dict[tuple[PromotionState, Decision], PromotionState] = {
+    (PromotionState.PENDING, Decision.APPROVE): PromotionState.APPROVED,
+    (PromotionState.PENDING, Decision.REJECT): PromotionState.REJECTED,
+    (PromotionState.PENDING, Decision.EXPIRE): PromotionState.EXPIRED,
 }
 
 
@@ -50,6 +71,19 @@ def check_promotion(version: Version, champion: int | None) -> None:
     advance(version, Step.POINT)
     if version.number == champion:
         raise AlreadyChampion(version.model, version.number)
+
+
+def decide(promotion: Promotion, decision: Decision, at: datetime) -> PromotionState:
+    """Return what a request becomes; once its time is over it can only expire.
+
+    Raises PromotionDecided and PromotionExpired.
+    """
+    following = DECISIONS.get((promotion.state, decision))
+    if following is None:
+        raise PromotionDecided(promotion.id, promotion.state.value)
+    if decision is not Decision.EXPIRE and at >= promotion.expires:
+        raise PromotionExpired(promotion.id, promotion.expires)
+    return following
 
 
 def champions(history: Sequence[AliasChange]) -> list[int]:
@@ -84,19 +118,20 @@ def rollback_target(
     return earlier[-1] if wanted is None else wanted
 
 
-def first_named(history: Sequence[AliasChange]) -> dict[int, datetime]:
-    """Say when an alias, any of them, named each version first."""
+def first_named(history: Sequence[AliasChange], rollouts: Sequence[Rollout]) -> dict[int, datetime]:
+    """Say when an alias, any of them, or a rollout named each version first."""
     found: dict[int, datetime] = {}
-    for change in history:
-        if change.version is not None:
-            found.setdefault(change.version, change.at)
+    named = [(change.version, change.at) for change in history if change.version is not None]
+    named += [(rollout.plan.challenger, rollout.started) for rollout in rollouts]
+    for version, at in named:
+        found[version] = min(at, found.get(version, at))
     return found
 
 
 def warm_up_ends(contract: Contract, named: datetime | None) -> datetime | None:
-    """Say when the rules of a version begin to act; None while no alias has named it.
+    """Say when the rules of a version begin to act; None while nothing has named it.
 
-    The history of its aliases decides it, so all workers agree, whenever they start.
+    The history of its aliases and rollouts decides it, so all workers agree, whenever they start.
     """
     return None if named is None else named + timedelta(seconds=contract.warm_up_s)
 

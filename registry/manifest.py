@@ -112,7 +112,8 @@ class OutputRule(Rule, frozen=True, kw_only=True, rename={"input": "output"}):
 class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rules on the values of a request and its answer; no rules accept every value.
 
-    For `warm_up_s` seconds after an alias first named the version, every rule acts as `observe`.
+    For `warm_up_s` seconds after an alias or a rollout first named the version, every rule acts as
+    `observe`.
     Where more than a share `refusal_cap` of a version's requests would be refused, rules that
     reject act as `flag`; None is no cap.
     """

@@ -8,6 +8,7 @@ from registry.versions import CHAMPION
 MAX_REASON = 1000
 MAX_LABEL = 200
 MAX_SUBJECT = 256
+MAX_ROUTING_KEY = 256
 
 # A name that is also a safe path segment, file name and label.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,127}")
@@ -46,6 +47,11 @@ def refuse_champion(alias: str) -> None:
 def is_subject(text: str) -> bool:
     """Say whether a text may name the person whom a request is about."""
     return 0 < len(text) <= MAX_SUBJECT and is_unicode(text)
+
+
+def is_routing_key(text: str) -> bool:
+    """Say whether a text may be what a request is sent to champion or challenger by."""
+    return 0 < len(text) <= MAX_ROUTING_KEY and is_unicode(text)
 
 
 def check_reason(reason: str) -> None:

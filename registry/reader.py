@@ -10,7 +10,10 @@ from typing import Protocol
 from registry.entry import Payload
 from registry.events import Delivery, DeliveryCount, DeliveryState, Destination
 from registry.findings import Finding
+from registry.labels import AnswerCount, AnswerKept, Batch, KeptLabel, Label
+from registry.promotions import Promotion
 from registry.records import Origin, RecordFilter, SignedCheckpoint, Tally
+from registry.rollouts import Rollout, RolloutChange
 from registry.stores.payloads import Aged
 from registry.versions import AliasChange, Version
 from registry.windows import Block, DetectorState, Span, Window
@@ -21,7 +24,10 @@ class Reader(Protocol):
     """What can be asked of a store, and inside one of its transactions."""
 
     def generation(self) -> int:
-        """Return a number that grows with every change of versions, aliases, keys or settings."""
+        """Return a number that grows with every change of what workers obey.
+
+        That is versions, aliases, keys, settings and rollouts.
+        """
         ...
 
     def models(self) -> list[str]:
@@ -182,4 +188,62 @@ class Reader(Protocol):
 
     def models_with_findings(self) -> list[str]:
         """Return the models that have open findings."""
+        ...
+
+    def label(self, model: str, record_id: str, row: int) -> Label | None:
+        """Return the label of a row that counts, which is the last one, or None."""
+        ...
+
+    def labels(
+        self, model: str, *, since: datetime, until: datetime, limit: int
+    ) -> list[KeptLabel]:
+        """Return the label that counts of each row answered in a time, in the order of record ids.
+
+        Times are met to the millisecond.
+        """
+        ...
+
+    def label_history(self, model: str, record_id: str) -> list[KeptLabel]:
+        """Return every label that came of a record, by row, the oldest of each first."""
+        ...
+
+    def label_batches(self, model: str, *, since: datetime, until: datetime) -> list[Batch]:
+        """Return the batches of labels that came of a model in a time, oldest first."""
+        ...
+
+    def answer(self, record_id: str) -> AnswerKept | None:
+        """Return what is there of an integrated record that labels may be of, or None."""
+        ...
+
+    def answer_counts(self, model: str, *, since: datetime, until: datetime) -> list[AnswerCount]:
+        """Count the integrated answers of a time, to the millisecond, by version and lane."""
+        ...
+
+    def rollouts(self, model: str | None = None) -> list[Rollout]:
+        """Return the rollouts of a model, or all, newest first."""
+        ...
+
+    def open_rollouts(self) -> list[Rollout]:
+        """Return the rollouts that are not over, by model, oldest first."""
+        ...
+
+    def rollout(self, rollout_id: str) -> Rollout | None:
+        """Return one rollout, or None."""
+        ...
+
+    def rollout_changes(self, rollout_id: str) -> list[RolloutChange]:
+        """Return the history of a rollout, oldest first; none where there is no such rollout."""
+        ...
+
+    def promotion(self, promotion_id: str) -> Promotion | None:
+        """Return one request to promote a version, or None."""
+        ...
+
+    def promotions(
+        self, model: str | None = None, *, only_pending: bool = False
+    ) -> list[Promotion]:
+        """Return the requests to promote versions of a model, or of all, newest first.
+
+        Those that wait to be decided alone, where only they are wanted.
+        """
         ...

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     READ = "read"  # somebody read audit data
     REPLAY = "replay"  # recorded inputs were run again
     FINDING = "finding"  # the traffic of a version left its reference, or came back
+    FEEDBACK = "feedback"  # ground truth came, late, for what was answered
 
 
 class Lane(StrEnum):
@@ -30,6 +31,8 @@ class Lane(StrEnum):
     CHAMPION = "champion"
     PINNED = "pinned"  # the caller named the version
     FALLBACK = "fallback"  # it stood in for the champion, which a finding is open of
+    CANARY = "canary"  # a rollout gave the caller to the challenger
+    SHADOW = "shadow"  # the challenger ran beside the answer, and answered nobody
 
 
 class Outcome(StrEnum):
@@ -53,7 +56,10 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     input and row, as in `range distance[3]`; where a rule did less than it declares they say so, as
     in `range distance[3] (would reject)`. What an erasure or a removal took away is `count` things,
     of the records with indexes from `first` to `last`, the newest of the time `newest`. `vkeys` are
-    the verifier keys of the log before and from this record on.
+    the verifier keys of the log before and from this record on. `rollout` is the id of the rollout
+    that chose the lane, or that is told of; `twin` the record of the answer that a shadow ran
+    beside; `canary_error` the code that a challenger failed with, where the champion answered in
+    its place.
     """
 
     id: str
@@ -94,6 +100,9 @@ class AuditRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     last: int | None = None
     newest: str | None = None
     vkeys: tuple[str, ...] = ()
+    rollout: str | None = None
+    twin: str | None = None
+    canary_error: str | None = None
 
 
 class Origin(Struct, frozen=True, kw_only=True):

@@ -14,13 +14,11 @@ from registry.admission.admit import admit
 from registry.announcing import announce, champion_moved, version_published, version_retired
 from registry.artifacts import Artifacts, digest_of
 from registry.coherence import check_reference
-from registry.drift_policy import holding
 from registry.entry import new_record_id
 from registry.errors import (
     AliasNotFound,
     KeyNotFound,
     ModelNotFound,
-    PromotionHeld,
     VersionNotFound,
 )
 from registry.manifest import Draft, Manifest, write_manifest
@@ -31,8 +29,13 @@ from registry.names import (
     check_reason,
     refuse_champion,
 )
+from registry.phases import Action
+from registry.promotion_case import Case, consider, pass_alone, promotion_policy
+from registry.promotion_evidence import Check, TruthScore
+from registry.promotion_news import promotion_forced
 from registry.reader import Reader
 from registry.records import AuditRecord, Kind, Outcome
+from registry.rollout_history import go_on, refuse_challenger
 from registry.rules import check_rules
 from registry.store import Store, Transaction
 from registry.times import now, to_us
@@ -40,13 +43,24 @@ from registry.versions import CHAMPION, AliasCause, AliasChange, Version, Versio
 from registry.workers import Key
 
 Clock = Callable[[], datetime]
+# Scores a version of a model, by its number, against the ground truth that has matured.
+TruthSource = Callable[["Registry", str, int], Sequence[TruthScore]]
+
+
+def no_truth(registry: "Registry", model: str, number: int) -> Sequence[TruthScore]:
+    """Say that nothing was scored against ground truth."""
+    return ()
 
 
 class Author(Struct, frozen=True, kw_only=True):
-    """Who asks for a change, and from where."""
+    """Who asks for a change, and from where.
+
+    `roles` are those of the key; None stands for whoever has the data itself, and so every right.
+    """
 
     principal: str
     source: str | None = None
+    roles: frozenset[str] | None = None
 
 
 class LiveVersion(Struct, frozen=True, kw_only=True):
@@ -57,12 +71,22 @@ class LiveVersion(Struct, frozen=True, kw_only=True):
 
 
 class Registry:
-    """Publishes, promotes, rolls back and ends versions, over a store and a folder of artifacts."""
+    """Publishes, promotes, rolls back and ends versions, over a store and a folder of artifacts.
 
-    def __init__(self, store: Store, artifacts: Artifacts, clock: Clock = now) -> None:
+    `truth` scores the answers of a version, where a promotion asks for it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        artifacts: Artifacts,
+        clock: Clock = now,
+        truth: TruthSource = no_truth,
+    ) -> None:
         self.store = store
         self.artifacts = artifacts
-        self._clock = clock
+        self.clock = clock
+        self.truth = truth
 
     def publish(self, model: str, artifact: bytes, draft: Draft, author: Author) -> Version:
         """Make an admitted file the next version of a model; it is not live until promoted.
@@ -97,7 +121,7 @@ class Registry:
                 manifest=manifest_digest,
                 state=VersionState.PUBLISHED,
                 author=author.principal,
-                created=self._clock(),
+                created=self.clock(),
             )
             tx.add_version(version)
             record = self.record(tx, "publish", author, version.created, version=version)
@@ -107,34 +131,79 @@ class Registry:
     def promote(
         self, model: str, number: int, reason: str, author: Author, *, by_force: bool = False
     ) -> AliasChange:
-        """Make a version the champion; by force also under findings that hold promotions.
+        """Make a version the champion now, where its policy lets one person; by force past that.
 
-        The record of a forced one names those. Raises AlreadyChampion, VersionRetired,
-        VersionNotFound and PromotionHeld.
+        The record names what force passed over. Rollouts of the model end: that of the version as
+        promoted, others as aborted, since they compare with another champion. Raises
+        AlreadyChampion, VersionRetired, VersionNotFound, PromotionHeld, ApprovalNeeded and
+        ForceNotAllowed.
         """
         check_reason(reason)
+        scores = self.scores(model, number)
         with self.store.write() as tx:
-            version = _version(tx, model, number)
-            champion = tx.aliases(model).get(CHAMPION)
-            lifecycle.check_promotion(version, champion)
-            held = holding(tx, model)
-            if held and not by_force:
-                raise PromotionHeld(model, [f"{one.feature}: {one.statistic}" for one in held])
-            return self._move_alias(
-                tx,
-                AliasCause.PROMOTE,
-                author,
-                model=model,
-                alias=CHAMPION,
-                version=version,
-                reason=reason,
-                forced=[one.id for one in held],
-            )
+            case = self.consider(tx, model, number, scores)
+            return self.promote_alone(tx, case, reason, author, by_force=by_force)
+
+    def promote_alone(
+        self, tx: Transaction, case: Case, reason: str, author: Author, *, by_force: bool = False
+    ) -> AliasChange:
+        """Promote as `promote` does, as part of a transaction that decides on it."""
+        skipped = pass_alone(case, author.roles, by_force=by_force)
+        return self.make_champion(tx, case, reason, author, skipped=skipped)
+
+    def scores(self, model: str, number: int) -> Sequence[TruthScore]:
+        """Score a version, where the policy asks for metrics.
+
+        It can take seconds, which no transaction may: ask before it begins.
+        """
+        if not promotion_policy(self.store, model).truth:
+            return ()
+        return self.truth(self, model, number)
+
+    def consider(self, view: Reader, model: str, number: int, scores: Sequence[TruthScore]) -> Case:
+        """Gather what a promotion would stand on now.
+
+        Raises VersionNotFound, VersionRetired and AlreadyChampion.
+        """
+        version = _version(view, model, number)
+        return consider(view, version, self.manifest, scores)
+
+    def make_champion(
+        self,
+        tx: Transaction,
+        case: Case,
+        reason: str,
+        author: Author,
+        *,
+        promotion: str | None = None,
+        skipped: Sequence[Check] = (),
+    ) -> AliasChange:
+        """Move the champion to the version of a case, for one who has found that it may be.
+
+        The record names the request that was approved, or what force passed over; of that everybody
+        is told.
+        """
+        change = self._move_alias(
+            tx,
+            AliasCause.PROMOTE,
+            author,
+            model=case.version.model,
+            alias=CHAMPION,
+            version=case.version,
+            reason=reason,
+            subject=promotion or " ".join(check.name for check in skipped) or None,
+        )
+        if skipped:
+            announce(tx, promotion_forced(tx, case.version, change, skipped))
+        return change
 
     def roll_back(
         self, model: str, reason: str, author: Author, number: int | None = None
     ) -> AliasChange:
-        """Move the champion back to an earlier one, at once. Raises NothingToRollBackTo."""
+        """Move the champion back to an earlier one, at once; rollouts of the model are aborted.
+
+        Raises NothingToRollBackTo.
+        """
         check_reason(reason)
         with self.store.write() as tx:
             versions = _versions(tx, model)
@@ -189,16 +258,18 @@ class Registry:
             )
 
     def retire(self, model: str, number: int, reason: str, author: Author) -> Version:
-        """End a version that no alias names. Raises VersionInUse and VersionRetired."""
+        """End a version that no alias names and no open rollout is of.
+
+        Raises VersionInUse, VersionInRollout and VersionRetired.
+        """
         check_reason(reason)
         with self.store.write() as tx:
             version = _version(tx, model, number)
+            refuse_challenger(tx, version)
             names = [alias for alias, named in tx.aliases(model).items() if named == number]
             state = lifecycle.advance(version, lifecycle.Step.RETIRE, names)
             tx.set_state(model, number, state)
-            record = self.record(
-                tx, "retire", author, self._clock(), version=version, reason=reason
-            )
+            record = self.record(tx, "retire", author, self.clock(), version=version, reason=reason)
             announce(tx, version_retired(record))
             return msgspec.structs.replace(version, state=state)
 
@@ -230,6 +301,8 @@ class Registry:
     def add_key(self, key: Key, author: Author) -> None:
         """Store a new key. Raises InvalidRequest for a name that cannot be recorded."""
         check_label("name", key.name)
+        if key.owner is not None:
+            check_label("owner", key.owner)
         with self.store.write() as tx:
             tx.add_key(key)
             reason = f"{key.name}: {', '.join(key.roles)}"
@@ -243,7 +316,7 @@ class Registry:
                 raise KeyNotFound(key_id)
             if key.revoked is not None:
                 return key
-            at = self._clock()
+            at = self.clock()
             tx.revoke_key(key_id, at)
             self.record(tx, "key.revoke", author, at, subject=key_id)
             return msgspec.structs.replace(key, revoked=at)
@@ -258,9 +331,9 @@ class Registry:
         alias: str,
         version: Version | None,
         reason: str,
-        forced: Sequence[str] = (),
+        subject: str | None = None,
     ) -> AliasChange:
-        at = self._clock()
+        at = self.clock()
         record = self.record(
             tx,
             cause.value,
@@ -270,7 +343,7 @@ class Registry:
             version=version,
             alias=alias,
             previous=tx.aliases(model).get(alias),
-            subject=" ".join(forced) or None,
+            subject=subject,
             reason=reason,
         )
         change = AliasChange(
@@ -286,7 +359,30 @@ class Registry:
         tx.add_alias_change(change)
         if alias == CHAMPION:
             announce(tx, champion_moved(record, change))
+            self._end_rollouts(tx, change, author)
         return change
+
+    def _end_rollouts(self, tx: Transaction, change: AliasChange, author: Author) -> None:
+        """End the rollouts of a model whose champion has moved: what they compare with is gone."""
+        for rollout in tx.open_rollouts():
+            if rollout.model != change.model:
+                continue
+            is_its_own = rollout.plan.challenger == change.version
+            is_promoted = is_its_own and change.cause is AliasCause.PROMOTE
+            action = Action.PROMOTE if is_promoted else Action.ABORT
+            record = self.record(
+                tx,
+                f"rollout.{action}",
+                author,
+                change.at,
+                version=tx.version(rollout.model, rollout.plan.challenger),
+                previous=rollout.champion,
+                rollout=rollout.id,
+                reason=change.reason
+                if is_promoted
+                else f"version {change.version} became champion by {change.cause}: {change.reason}",
+            )
+            go_on(tx, record, rollout, action)
 
     def record(
         self,

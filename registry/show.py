@@ -1,4 +1,4 @@
-"""How a version looks in a terminal."""
+"""How a version, and what becomes of one, look in a terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -12,9 +12,10 @@ from registry.console import can_print, print_table, printable
 from registry.distribution import Feature, Reference
 from registry.manifest import Certificate, Lineage, Manifest
 from registry.portrait import bars, in_words, joint_in_words, kind_of, share, sparkline
+from registry.promotions import Promotion
 from registry.rules.words import expected_in_words
 from registry.times import now
-from registry.versions import Version
+from registry.versions import CHAMPION, AliasChange, Version
 
 
 def print_summary(version: Version, manifest: Manifest, aliases: Iterable[str] = ()) -> None:
@@ -55,6 +56,19 @@ def print_summary(version: Version, manifest: Manifest, aliases: Iterable[str] =
         ),
         "Contract",
     )
+
+
+def print_move(done: AliasChange | Promotion) -> None:
+    """Say what an alias names now, or that another person is to decide on it."""
+    if isinstance(done, Promotion):
+        click.echo(
+            f"To promote version {done.version} of {done.model} is asked for: another person is to"
+            f" approve {done.id} by {done.expires:%Y-%m-%d %H:%M} UTC."
+        )
+        return
+    what = "nothing" if done.version is None else f"version {done.version}"
+    alias = "champion" if done.alias == CHAMPION else f"alias {done.alias}"
+    click.echo(f"The {alias} of {done.model} is {what} now (record {done.record_id}).")
 
 
 def _certificate(certificate: Certificate) -> str:

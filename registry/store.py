@@ -11,12 +11,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from registry.answers import Answer, Claim
 from registry.entry import Entry
 from registry.errors import StoreUnavailable
 from registry.events import Delivery, Destination, Event
 from registry.findings import Finding
+from registry.labels import Batch, Label
+from registry.promotions import Promotion
 from registry.reader import Reader
 from registry.records import AuditRecord, Origin, SignedCheckpoint
+from registry.rollouts import Rollout, RolloutChange
 from registry.stores.payloads import Subject
 from registry.stores.sqlite import SqliteStore
 from registry.vault import FILE_NAME, Vault
@@ -100,21 +104,47 @@ class Transaction(Reader, Protocol):
         ...
 
     def erase(self, subject: Subject) -> int:
-        """Destroy the key and the payloads of a person, and return how many payloads."""
+        """Destroy the key, the payloads and the labels of a person; return how many payloads."""
         ...
 
     def expire(self, indexes: Sequence[int]) -> None:
-        """Destroy payloads, and the keys of persons of whom nothing else is kept."""
+        """Destroy payloads and their labels, and the keys of persons who have no other payload."""
         ...
 
     def remove(self, indexes: Sequence[int]) -> None:
-        """Remove records and their payloads; their places in the tree stay."""
+        """Remove records, their payloads and labels; their places in the tree stay."""
         ...
 
     def add_finding(self, finding: Finding) -> None: ...
 
     def change_finding(self, finding: Finding) -> None:
         """Let a finding be another from now on; nothing happens where it was never added."""
+        ...
+
+    def add_labels(self, batch: Batch, kept: Sequence[Label]) -> None:
+        """Keep a batch, and the labels that it brought, behind all that came before."""
+        ...
+
+    def add_rollout(self, rollout: Rollout, change: RolloutChange) -> None:
+        """Keep a new rollout, and the beginning of its history.
+
+        Raises Conflict where the challenger is no version, or that of another open rollout.
+        """
+        ...
+
+    def change_rollout(self, rollout: Rollout, change: RolloutChange) -> None:
+        """Let a rollout be another from now on, and add to its history.
+
+        Raises Conflict where it was never added.
+        """
+        ...
+
+    def add_promotion(self, promotion: Promotion) -> None:
+        """Keep a new request to promote a version."""
+        ...
+
+    def change_promotion(self, promotion: Promotion) -> None:
+        """Let a request be another from now on; nothing happens where it was never added."""
         ...
 
     def keep_detector(self, model: str, version: int, kept: DetectorState) -> None:
@@ -175,6 +205,22 @@ class Store(Reader, Protocol):
 
     def expire_windows(self, at: datetime, limit: int) -> int:
         """Remove up to `limit` windows of each span that were kept for long enough; count them."""
+        ...
+
+    def claim(self, claimed: Claim, at: datetime, oldest: datetime) -> Claim | None:
+        """Let a caller's key stand for a request from now on, or return what it stands for already.
+
+        Of several callers at once one alone is returned None. What began before `oldest` is
+        forgotten.
+        """
+        ...
+
+    def keep_answer(self, claimed: Claim, answer: Answer) -> None:
+        """Keep what the request of a claim was answered with."""
+        ...
+
+    def release(self, claimed: Claim) -> None:
+        """Let the key of a claim stand for nothing any more."""
         ...
 
     def settle(self, delivery: Delivery) -> None:

@@ -13,6 +13,7 @@ class Key(Struct, frozen=True, kw_only=True):
     """An API key as it is stored: the digest of its secret, never the secret.
 
     Refusals do not tell its holder what would have been accepted where `hides_expected` holds.
+    `owner` is the person who holds it, as far as anybody said: keys of one owner are one person.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Key(Struct, frozen=True, kw_only=True):
     expires: datetime | None
     revoked: datetime | None
     hides_expected: bool = False
+    owner: str | None = None
 
 
 class WorkerStatus(Struct, frozen=True, kw_only=True):
@@ -48,6 +50,8 @@ class SettingName(StrEnum):
     RETENTION = "retention"  # how long payloads and records of a model are kept
     HOLD = "hold"  # nothing of the model may go, for the reason that is the value
     DRIFT = "drift-policy"  # what is done where its traffic leaves the reference
+    PROMOTION = "promotion-policy"  # what is asked of a version before it may become champion
+    TRUTH = "truth-policy"  # what its answers are scored against, and when
     FALLBACK = "fallback"  # which version answers in the champion's place; the controller sets it
 
 

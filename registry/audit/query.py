@@ -4,7 +4,7 @@ A record is found as soon as its answer was received, integrated or not.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -55,7 +55,7 @@ class AuditTrail:
         meanwhile is newer than every cursor, unless a clock goes back.
         """
         limit = max(1, min(limit, MAX_LIMIT))
-        cursor = None if cursor is None else _as_written(cursor)
+        cursor = None if cursor is None else as_written(cursor)
         with self._view() as (view, tail):
             stored = view.records(wanted, before=cursor, limit=limit + 1)
             found: dict[str, tuple[int | None, bytes]] = {
@@ -86,7 +86,7 @@ class AuditTrail:
 
     def record(self, record_id: str) -> Found:
         """Return one record. Raises RecordNotFound."""
-        record_id = _as_written(record_id)
+        record_id = as_written(record_id)
         with self._view() as (view, tail):
             stored = view.record(record_id)
             if stored is not None:
@@ -96,9 +96,20 @@ class AuditTrail:
                     return _found(None, entry.leaf)
         raise RecordNotFound(record_id)
 
+    def journaled(self, record_ids: Collection[str]) -> dict[str, bytes]:
+        """Return the exact bytes of those records that are in the journal and not in the store.
+
+        By their ids as records hold them.
+        """
+        with self._view() as (view, tail):
+            wanted = {as_written(one) for one in record_ids if view.record(one) is None}
+            if not wanted:
+                return {}
+            return {head.id: entry.leaf for head, entry in tail if head.id in wanted}
+
     def payload(self, record_id: str) -> Payload:
         """Return input and output of one record. Raises RecordNotFound and PayloadNotFound."""
-        record_id = _as_written(record_id)
+        record_id = as_written(record_id)
         with self._view() as (view, tail):
             if view.record(record_id) is not None:
                 payload = view.payload(record_id)
@@ -136,7 +147,7 @@ def accepts(wanted: RecordFilter, record: AuditRecord | Heading) -> bool:
     return wanted.until is None or time_ns < to_us(wanted.until) * 1000
 
 
-def _as_written(record_id: str) -> str:
+def as_written(record_id: str) -> str:
     """Return an id in the form that records hold, since entries of the journal compare as texts."""
     try:
         return str(UUID(record_id))

@@ -20,13 +20,13 @@ _CACHE_KIB = 8 << 10
 # indexes change again and again, and the fewer times they are copied the better.
 _LONGEST_WAL = 4_000
 BUSY_TIMEOUT_MS = 10_000
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 # Every SQLite from 3.7.0 to 3.51.2 can corrupt a WAL database that has two writers.
 OLDEST_SAFE_SQLITE = (3, 51, 3)
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 # How a store of each older format becomes one of the next.
-_MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2, 3)}
+_MIGRATIONS = {step: _SCHEMA.with_name(f"from_{step}.sql") for step in (1, 2, 3, 4)}
 
 
 def check_library(version: str) -> None:

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from registry.entry import Entry, Payload
 from registry.errors import PayloadErased, PayloadExpired, PayloadKeyMissing
+from registry.stores import labels
 from registry.stores.rows import Row
 from registry.times import to_us
 from registry.vault import Vault, new_key, seal, unseal
@@ -55,6 +56,7 @@ _ERASE = """
     UPDATE payload SET subject = zeroblob(length(subject)), sealed = zeroblob(length(sealed))
     WHERE subject = ?
 """
+_INDEXES = "SELECT idx FROM payload WHERE subject = ?"
 _EXPIRE = """
     UPDATE payload SET salt = x'', input = NULL, output = NULL, subject = NULL, sealed = NULL
     WHERE idx = ?
@@ -130,7 +132,8 @@ def find_subject(connection: apsw.Connection, vault: Vault, subject: str) -> Sub
 
 
 def erase(connection: apsw.Connection, subject: Subject) -> int:
-    """Overwrite the key and the payloads of a person, and return how many payloads."""
+    """Overwrite the key, the payloads and the labels of a person; return how many payloads."""
+    labels.forget(connection, [row[0] for row in connection.execute(_INDEXES, (subject.id,))])
     connection.execute(_ERASE, (subject.id,))
     payloads = connection.changes()
     connection.execute(_ERASE_KEY, (subject.id,))
@@ -138,7 +141,8 @@ def erase(connection: apsw.Connection, subject: Subject) -> int:
 
 
 def expire(connection: apsw.Connection, indexes: Sequence[int]) -> None:
-    """Empty payloads, and overwrite the keys of persons of whom nothing else is kept."""
+    """Empty payloads with their labels, and overwrite the keys of persons who have no other."""
+    labels.forget(connection, indexes)
     subjects: set[bytes] = set()
     for index in indexes:
         found = connection.execute("SELECT subject FROM payload WHERE idx = ?", (index,)).fetchone()
@@ -166,8 +170,9 @@ def aged(ask: Ask, of: tuple[int, bytes, datetime], limit: int) -> list[Aged]:
 
 
 def remove(connection: apsw.Connection, indexes: Sequence[int]) -> None:
-    """Remove records, with what is kept of their payloads."""
+    """Remove records, with what is kept of their payloads and their labels."""
     expire(connection, indexes)
+    labels.remove(connection, indexes)
     for table in ("payload", "record"):
         connection.executemany(f"DELETE FROM {table} WHERE idx = ?", ((one,) for one in indexes))  # noqa: S608 - constant
 

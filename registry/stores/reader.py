@@ -10,8 +10,23 @@ from registry.entry import Payload
 from registry.errors import InvalidRequest
 from registry.events import Delivery, DeliveryCount, DeliveryState, Destination
 from registry.findings import Finding
+from registry.labels import AnswerCount, AnswerKept, Batch, KeptLabel, Label
+from registry.promotions import Promotion
 from registry.records import Origin, RecordFilter, SignedCheckpoint, Tally
-from registry.stores import findings, log, outbox, payloads, records, rows, tallies, windows
+from registry.rollouts import Rollout, RolloutChange
+from registry.stores import (
+    findings,
+    labels,
+    log,
+    outbox,
+    payloads,
+    promotions,
+    records,
+    rollouts,
+    rows,
+    tallies,
+    windows,
+)
 from registry.stores.connection import translated
 from registry.stores.payloads import Aged
 from registry.vault import Vault
@@ -170,3 +185,43 @@ class SqliteReader:
 
     def models_with_findings(self) -> list[str]:
         return findings.open_models(self._rows)
+
+    def label(self, model: str, record_id: str, row: int) -> Label | None:
+        return labels.last(self._rows, model, record_id, row)
+
+    def labels(
+        self, model: str, *, since: datetime, until: datetime, limit: int
+    ) -> list[KeptLabel]:
+        return labels.labels(self._rows, model, since, until, limit)
+
+    def label_history(self, model: str, record_id: str) -> list[KeptLabel]:
+        return labels.history(self._rows, model, record_id)
+
+    def label_batches(self, model: str, *, since: datetime, until: datetime) -> list[Batch]:
+        return labels.batches(self._rows, model, since, until)
+
+    def answer(self, record_id: str) -> AnswerKept | None:
+        return labels.answer(self._rows, record_id)
+
+    def answer_counts(self, model: str, *, since: datetime, until: datetime) -> list[AnswerCount]:
+        return labels.answer_counts(self._rows, model, since, until)
+
+    def rollouts(self, model: str | None = None) -> list[Rollout]:
+        return rollouts.rollouts(self._rows, model)
+
+    def open_rollouts(self) -> list[Rollout]:
+        return rollouts.open_rollouts(self._rows)
+
+    def rollout(self, rollout_id: str) -> Rollout | None:
+        return rollouts.rollout(self._rows, rollout_id)
+
+    def rollout_changes(self, rollout_id: str) -> list[RolloutChange]:
+        return rollouts.changes(self._rows, rollout_id)
+
+    def promotion(self, promotion_id: str) -> Promotion | None:
+        return promotions.read(self._rows, promotion_id)
+
+    def promotions(
+        self, model: str | None = None, *, only_pending: bool = False
+    ) -> list[Promotion]:
+        return promotions.find(self._rows, model, only_pending=only_pending)

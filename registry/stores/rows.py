@@ -77,11 +77,12 @@ def key_row(key: Key) -> Row:
         None if key.expires is None else to_us(key.expires),
         None if key.revoked is None else to_us(key.revoked),
         int(key.hides_expected),
+        key.owner,
     )
 
 
 def to_key(row: Row) -> Key:
-    key_id, name, digest, roles, author, created, expires, revoked, hides_expected = row
+    key_id, name, digest, roles, author, created, expires, revoked, hides_expected, owner = row
     return Key(
         id=key_id,
         name=name,
@@ -92,6 +93,7 @@ def to_key(row: Row) -> Key:
         expires=None if expires is None else from_us(expires),
         revoked=None if revoked is None else from_us(revoked),
         hides_expected=bool(hides_expected),
+        owner=owner,
     )
 
 

@@ -13,12 +13,28 @@ from typing import Any
 
 import apsw
 
+from registry.answers import Answer, Claim
 from registry.entry import Entry, encode_record
 from registry.errors import Conflict, StoreUnavailable
 from registry.events import Delivery, Destination, Event
 from registry.findings import Finding
+from registry.labels import Batch, Label
+from registry.promotions import Promotion
 from registry.records import AuditRecord, Origin, SignedCheckpoint
-from registry.stores import findings, log, outbox, payloads, records, rows, windows
+from registry.rollouts import Rollout, RolloutChange
+from registry.stores import (
+    answers,
+    findings,
+    labels,
+    log,
+    outbox,
+    payloads,
+    promotions,
+    records,
+    rollouts,
+    rows,
+    windows,
+)
 from registry.stores.connection import (
     BUSY_TIMEOUT_MS,
     check_library,
@@ -36,6 +52,7 @@ from registry.windows import DetectorState, WorkerCounts
 from registry.workers import Key, Setting, SettingName, WorkerStatus
 
 _REACHED = "SELECT reached FROM position WHERE segment = ?"
+_ADD_ROLLOUT_CHANGE = "INSERT INTO rollout_change (rollout, content) VALUES (?, ?)"
 
 
 class SqliteTransaction(SqliteReader):
@@ -59,7 +76,7 @@ class SqliteTransaction(SqliteReader):
         self._change(query, rows.alias_change_row(change))
 
     def add_key(self, key: Key) -> None:
-        self._change("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows.key_row(key))
+        self._change("INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows.key_row(key))
 
     def revoke_key(self, key_id: str, at: datetime) -> None:
         self._change("UPDATE key SET revoked = ? WHERE id = ?", (to_us(at), key_id))
@@ -112,6 +129,29 @@ class SqliteTransaction(SqliteReader):
     def change_finding(self, finding: Finding) -> None:
         self._needs_record = True
         findings.change(self._rows, finding)
+
+    def add_labels(self, batch: Batch, kept: Sequence[Label]) -> None:
+        self._needs_record = True
+        labels.add(self._rows, batch, kept)
+
+    def add_rollout(self, rollout: Rollout, change: RolloutChange) -> None:
+        row = rollouts.rollout_row(rollout)
+        self._change("INSERT INTO rollout VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._change(_ADD_ROLLOUT_CHANGE, rollouts.change_row(change))
+
+    def change_rollout(self, rollout: Rollout, change: RolloutChange) -> None:
+        rollout_id, *_, is_open, content = rollouts.rollout_row(rollout)
+        query = "UPDATE rollout SET is_open = ?, content = ? WHERE id = ?"
+        self._change(query, (is_open, content, rollout_id))
+        self._change(_ADD_ROLLOUT_CHANGE, rollouts.change_row(change))
+
+    def add_promotion(self, promotion: Promotion) -> None:
+        self._needs_record = True
+        promotions.add(self._rows, promotion)
+
+    def change_promotion(self, promotion: Promotion) -> None:
+        self._needs_record = True
+        promotions.change(self._rows, promotion)
 
     def keep_detector(self, model: str, version: int, kept: DetectorState) -> None:
         windows.keep_detector(self._rows, model, version, kept)
@@ -241,6 +281,16 @@ class SqliteStore(SqliteReader):
     def expire_windows(self, at: datetime, limit: int) -> int:
         with translated(), immediately(self._connection):
             return windows.expire(self._rows, at, limit)
+
+    def claim(self, claimed: Claim, at: datetime, oldest: datetime) -> Claim | None:
+        with translated(), immediately(self._connection):
+            return answers.claim(self._rows, claimed, at, oldest)
+
+    def keep_answer(self, claimed: Claim, answer: Answer) -> None:
+        answers.keep(self._rows, claimed, answer)
+
+    def release(self, claimed: Claim) -> None:
+        answers.release(self._rows, claimed)
 
     def settle(self, delivery: Delivery) -> None:
         outbox.settle(self._rows, delivery)

@@ -27,6 +27,7 @@ from registry.records import (
     RecordFilter,
     SignedCheckpoint,
 )
+from registry.rollouts import Guard, GuardKind, Phase, Plan, Rollout, RolloutChange, Step
 from registry.store import Store, Transaction
 from registry.times import from_us, to_us
 from registry.tlog.tiles import Frontier, TileNodes
@@ -115,6 +116,29 @@ def make_setting(model: str | None = "m", value: str = "true") -> Setting:
     return Setting(name=SettingName.UNLOADED, model=model, value=value)
 
 
+def make_rollout(rollout_id: str = "one", *, challenger: int = 2, **fields: Any) -> Rollout:
+    plan = Plan(
+        challenger=challenger,
+        guards=(Guard(kind=GuardKind.SCORE, margin=0.1, output="é", column=1),),
+        shadow=Step(points=10_000),
+        steps=(Step(points=100, min_requests=7, min_s=0.5),),
+    )
+    defaults: dict[str, Any] = {
+        "model": "m", "champion": 1, "plan": plan, "phase": Phase.SHADOW, "stage": 0,
+        "salt": "s", "base": 0, "edges_us": (0,), "author": "a", "reason": "because",
+        "started": START, "entered": START,
+    }  # fmt: skip
+    return Rollout(id=rollout_id, **(defaults | fields))
+
+
+def make_rollout_change(rollout_id: str = "one", **fields: Any) -> RolloutChange:
+    defaults: dict[str, Any] = {
+        "phase": Phase.SHADOW, "stage": 0, "action": "start", "at": START, "principal": "a",
+        "reason": "because", "record_id": "r",
+    }  # fmt: skip
+    return RolloutChange(rollout=rollout_id, **(defaults | fields))
+
+
 def everything(store: Store) -> list[Any]:
     with store.snapshot() as view:
         models = view.models()
@@ -130,6 +154,7 @@ def everything(store: Store) -> list[Any]:
             view.workers(),
             view.destinations(),
             view.deliveries(None, before=None, limit=10_000),
+            [(one, view.rollout_changes(one.id)) for one in view.rollouts()],
         ]
 
 
@@ -142,6 +167,7 @@ def fill(store: Store) -> None:
         tx.put_setting(make_setting())
         tx.add_destination(make_destination())
         tx.add_event(make_event(), ["d"])
+        tx.add_rollout(make_rollout(), make_rollout_change())
         tx.append(make_record(kind=Kind.ADMIN))
 
 
@@ -153,6 +179,12 @@ CHANGES: dict[str, Callable[[Transaction], None]] = {
     "revoke_key": lambda tx: tx.revoke_key("key-k", START),
     "put_setting": lambda tx: tx.put_setting(make_setting(value="other")),
     "remove_setting": lambda tx: tx.remove_setting(SettingName.UNLOADED, "m"),
+    "add_rollout": lambda tx: tx.add_rollout(
+        make_rollout("other", challenger=1), make_rollout_change("other")
+    ),
+    "change_rollout": lambda tx: tx.change_rollout(
+        make_rollout(is_paused=True), make_rollout_change(is_paused=True)
+    ),
 }
 # What no worker obeys.
 NOTIFICATIONS: dict[str, Callable[[Transaction], None]] = {

@@ -13,7 +13,7 @@ from registry.audit.verify.proofs import HASH_SIZE
 from registry.audit.verify.sources import Row
 from registry.audit.verify.tiles import WIDTH, level_count
 
-_FORMATS = (3, 4)  # which hold the log in the same tables
+_FORMATS = (3, 4, 5)  # which hold the log in the same tables
 _BUSY_TIMEOUT_MS = 10_000
 _ROWS = """
     SELECT idx, leaf, stream, id, request_id, principal FROM record

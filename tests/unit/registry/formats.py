@@ -7,13 +7,26 @@ import apsw
 from registry.entry import read_heading
 
 _SCHEMA_2 = Path(__file__).with_name("schema_2.sql")
+# What refers to another stands before it.
+_NEW_IN_5 = ("answer", "promotion", "rollout_change", "rollout", "label", "feedback")
 _NEW_IN_4 = ("window", "taken", "block", "detector", "finding")
 _SAME = ("version", "alias_change", "setting", "position")
 _KEY = "id, name, digest, roles, author, created, expires, revoked"
 
 
+def as_format_4(data_dir: Path) -> None:
+    """Write the store of a data directory as format 4; what that has not is left out."""
+    connection = apsw.Connection(str(data_dir / "store.sqlite3"))
+    for table in _NEW_IN_5:
+        connection.execute(f"DROP TABLE {table}")
+    connection.execute("ALTER TABLE key DROP COLUMN owner")
+    connection.execute("PRAGMA user_version = 4")
+    connection.close()
+
+
 def as_format_3(data_dir: Path) -> None:
     """Write the store of a data directory as format 3; what that has not is left out."""
+    as_format_4(data_dir)
     connection = apsw.Connection(str(data_dir / "store.sqlite3"))
     for table in _NEW_IN_4:
         connection.execute(f"DROP TABLE {table}")

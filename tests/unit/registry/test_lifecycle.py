@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from registry import rollouts as planned
 from registry.errors import (
     AlreadyChampion,
     Conflict,
@@ -27,6 +28,7 @@ from registry.lifecycle import (
     warm_up_ends,
 )
 from registry.manifest import Contract
+from registry.rollouts import Phase, Plan, Rollout
 from registry.versions import AliasCause, AliasChange, Version, VersionState
 
 NOBODY_RETIRED: frozenset[int] = frozenset()
@@ -226,6 +228,25 @@ TestChampions: Any = Champions.TestCase
 TestChampions.settings = settings(max_examples=60, stateful_step_count=25)
 
 
+def rollout(challenger: int, started: datetime) -> Rollout:
+    plan = Plan(challenger=challenger, guards=(), steps=(planned.Step(points=100),))
+    return Rollout(
+        id="r",
+        model="m",
+        champion=1,
+        plan=plan,
+        phase=Phase.CANARY,
+        stage=0,
+        salt="s",
+        base=0,
+        edges_us=(),
+        author="a",
+        reason="r",
+        started=started,
+        entered=started,
+    )
+
+
 def test_a_warm_up_begins_with_the_first_alias_whichever_it_is() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     history = [
@@ -235,9 +256,21 @@ def test_a_warm_up_begins_with_the_first_alias_whichever_it_is() -> None:
         )
     ]
 
-    named = first_named(history)
+    named = first_named(history, [])
 
     assert named == {2: start, 1: start + timedelta(hours=1)}
     contract = Contract(warm_up_s=60.0)
     assert warm_up_ends(contract, named.get(2)) == start + timedelta(seconds=60)
     assert warm_up_ends(contract, named.get(3)) is None
+
+
+def test_a_rollout_names_its_challenger_from_its_start_on() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    hour = timedelta(hours=1)
+    history = [
+        msgspec.structs.replace(change(2), at=start + hour),
+        msgspec.structs.replace(change(3), at=start + hour),
+    ]
+    rollouts = [rollout(2, start + 2 * hour), rollout(3, start), rollout(3, start - hour)]
+
+    assert first_named(history, rollouts) == {2: start + hour, 3: start - hour}

@@ -23,7 +23,7 @@ from registry.store import Store, open_store
 from registry.stores.connection import check_library
 from registry.times import now
 from tests.builders import AUTHOR, linear_model, open_registry, publish
-from tests.unit.registry.formats import as_format_1, as_format_2, as_format_3
+from tests.unit.registry.formats import as_format_1, as_format_2, as_format_3, as_format_4
 
 OPEN = """
 import sys
@@ -82,7 +82,7 @@ def test_a_store_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> 
     assert (tmp_path / "store.sqlite3").read_bytes() == before
 
 
-@pytest.mark.parametrize("as_before", [as_format_1, as_format_2, as_format_3])
+@pytest.mark.parametrize("as_before", [as_format_1, as_format_2, as_format_3, as_format_4])
 def test_a_store_of_an_earlier_format_is_brought_to_this_one_with_all_it_holds(
     tmp_path: Path, as_before: Callable[[Path], None]
 ) -> None:
@@ -168,7 +168,7 @@ def everything(store: Store) -> list[object]:
     ]
 
 
-@pytest.mark.parametrize("as_before", [as_format_1, as_format_2, as_format_3])
+@pytest.mark.parametrize("as_before", [as_format_1, as_format_2, as_format_3, as_format_4])
 def test_a_new_store_has_the_tables_of_a_migrated_one(
     tmp_path: Path, as_before: Callable[[Path], None]
 ) -> None:
