@@ -15,9 +15,9 @@ from gateway.contract.labels import labels_for_record, parameters_for_answer
 from gateway.errors import Forbidden, GatewayError, InputNotAccepted, NotServed, TooLate, Unforeseen
 from gateway.logs import logger
 from gateway.protocol.messages import Encoded, InferRequest, Parameter
-from gateway.protocol.refusal import Refusal, withhold_for, without_expected
+from gateway.protocol.refusal import Refusal, refuse_for, withhold_for, without_expected
 from gateway.protocol.response import encode_response
-from gateway.roster import ServedVersion
+from gateway.roster import Canary, ServedVersion
 from gateway.trace_context import TraceContext
 from gateway.tracing import Times
 from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
@@ -99,6 +99,14 @@ class Case:
     encode_ns = 0
     refusal: Refusal | None = None
     outcome: Outcome | None = None
+    # Of a request to a champion that shares its callers: the canaries that it is evidence of, the
+    # one that it met, and the code that the challenger failed with.
+    canaries: tuple[Canary, ...] = ()
+    canary: Canary | None = None
+    canary_error: str | None = None
+    # Of a request that a challenger runs beside the answer: that answer's record, and the rollout.
+    twin: str | None = None
+    shadow_of: str | None = None
 
     def __init__(self, call: Call, key: Key, reply: Reply) -> None:
         self.call = call
@@ -136,6 +144,35 @@ class Case:
         timeout_us = None if self.request is None else self.request.timeout_us
         return timeout_us is not None and self.elapsed_ns > timeout_us * 1000
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the version or the gateway failed, or the model itself refused the input."""
+        return self.outcome is Outcome.FAILED or (
+            self.refusal is not None and self.refusal.code == InputNotAccepted.slug
+        )
+
+    def meet(self, canary: Canary) -> None:
+        """Let a challenger answer in place of the champion."""
+        self.canary, self.canaries = canary, (canary,)
+        self.served, self.lane = canary.challenger, Lane.CANARY
+
+    def gives_way(self) -> bool:
+        """Open the case again, for the champion, if it met a challenger that failed.
+
+        A challenger that refuses the request by its contract did not fail, nor did one that a
+        caller's own timeout left no time for.
+        """
+        refusal = self.refusal
+        if self.canary is None or refusal is None or self.canary_error is not None:
+            return False
+        if not self.has_failed:
+            return False
+        self.canary_error = refusal.code
+        self.served, self.lane = self.canary.champion, Lane.CHAMPION
+        self.repaired, self.violations, self.would_refuse = None, Violations.NONE, False
+        self.run, self.refusal, self.outcome = None, None, None
+        return True
+
     def refuse(self, refusal: Refusal, outcome: Outcome = Outcome.REFUSED) -> None:
         self.refusal = without_expected(refusal) if self.key.hides_expected else refusal
         self.outcome = outcome
@@ -147,6 +184,19 @@ class Case:
         self.would_refuse |= bool(found.rejected)
         self.violations = self.violations.and_also(acted)
         return acted
+
+    def meets_contract(self) -> bool:
+        """Keep what the request breaks, repair what is to be, and say if it may be answered yet."""
+        assert self.served is not None
+        found = self.served.checker.check(self.runnable.tensors)
+        if found is Violations.NONE:
+            return True
+        broken = self.judge(found)
+        if broken.rejected:
+            self.refuse(refuse_for(broken.rejected, broken.rejected_total))
+        elif broken.repaired:
+            self.repair()
+        return self.outcome is None
 
     def repair(self) -> None:
         """Let the model run on what the rules that repair make of the request."""
@@ -266,6 +316,8 @@ class Case:
             kept.output is not None
             and self.violations is Violations.NONE
             and self.call.trace is None
+            and self.canary_error is None
+            and self.twin is None
         )
         if not is_plain or served is None or request is None or run is None or self.lane is None:
             return encode_record(self._record(kept))
@@ -322,4 +374,7 @@ class Case:
             flags=labels_for_record(found.flagged),
             observed=labels_for_record(found.observed),
             repaired=labels_for_record(found.repaired),
+            rollout=self.shadow_of if self.canary is None else self.canary.rollout.id,
+            twin=self.twin,
+            canary_error=self.canary_error,
         )

@@ -20,14 +20,19 @@ from gateway.notifications.failures import FailedLoads
 from gateway.notifications.secrets import Secrets
 from gateway.notifications.suspensions import Name, Share, Suspensions
 from gateway.processes import is_running
+from gateway.rollout.steering import Steering
 from gateway.settings import Settings, read_settings
+from gateway.shadow.tending import ShadowTender
 from gateway.summaries import Summaries
+from gateway.truth.apart import matured_scores
+from gateway.truth.evidence import TruthReader
 from registry.artifacts import Artifacts
 from registry.audit.keyfile import KeyFile
 from registry.audit.log import drop_segments, integrate
 from registry.audit.origins import open_log
 from registry.audit.publisher import Publisher
 from registry.errors import RegistryError
+from registry.promoting import expire_due
 from registry.records import SignedCheckpoint
 from registry.registry import Registry
 from registry.removal import Remover
@@ -39,7 +44,7 @@ if TYPE_CHECKING:
 
 _BACKOFF_S = 1.0
 _REMOVAL_S = 0.02  # integration can wait this long
-_SUSPENSIONS_S = 1.0
+_SECOND_S = 1.0
 # Workers answer callers; the controller can wait.
 _NICENESS = 10
 
@@ -61,21 +66,30 @@ class Controller:
             store, keys, settings.checkpoint_path, on_published=self._tell_witnesses
         )
         self._remover = Remover(store)
-        registry = Registry(store, Artifacts(settings.artifacts_dir))
+        registry = Registry(
+            store,
+            Artifacts(settings.artifacts_dir),
+            truth=matured_scores(settings.data_dir, settings.payload_key),
+        )
         self._watch = Watch(registry, Summaries(settings.summaries_dir))
+        self._steering = Steering(registry, CONTROLLER, TruthReader(registry))
         self._dispatcher = Dispatcher(store, Secrets(settings.destinations_dir))
         self._failed_loads = FailedLoads(store)
         self._slots = Slots(settings.metrics_dir)
         self._suspensions = Suspensions(registry, CONTROLLER)
-        self._suspensions_due = 0.0
+        self._registry = registry
+        self._second_begins = 0.0
         self._publish_again = 0.0
         self._witnesses = _open_witnesses(settings, store, self._publisher)
+        self._shadow = ShadowTender(settings, store)
         self._publish()  # what a kill may have left signed and unseen
 
     def run(self, stop: threading.Event) -> None:
         """Work in rounds; the last begins after the stop, and leaves no record unpublished."""
         while not stop.is_set():
+            self._shadow.look()
             stop.wait(self._round())
+        self._shadow.close()
         self._round(is_last=True)
         self._dispatcher.close()
         for witness in self._witnesses:
@@ -97,10 +111,15 @@ class Controller:
             return _BACKOFF_S
         for segment in result.damaged:
             logger.critical("journal_damaged", segment=segment)
-        self._look_at_workers()
+        self._look_at_workers(is_last=is_last)
         self._remove()
         self._watch_values(is_last=is_last)
-        self._tell_suspensions(started)
+        if not is_last:
+            self._steer()
+        if started >= self._second_begins:
+            self._second_begins = started + _SECOND_S
+            self._tell_suspensions()
+            self._expire_promotions()
         return max(0.0, self._poll_s - (time.monotonic() - started))
 
     def _between_batches(self) -> None:
@@ -120,15 +139,20 @@ class Controller:
             logger.critical("checkpoint_failed", error=type(error).__name__, detail=str(error))
             self._publish_again = time.monotonic() + _BACKOFF_S
 
-    def _look_at_workers(self) -> None:
+    def _look_at_workers(self, *, is_last: bool = False) -> None:
         """Forget the workers that have ended, so that nobody waits for what they will never say,
         and tell of what the others cannot load.
+
+        One that is still to be forgotten has crashed: challengers that answer callers are rolled
+        back for it. Not at the end, when workers that take too long are killed.
         """
         try:
             workers = self._store.workers()
-            for status in workers:
-                if not is_running(status.pid):
-                    self._store.forget_worker(status.pid)
+            ended = [status for status in workers if not is_running(status.pid)]
+            if ended and not is_last:
+                self._steering.trip_canaries(status.worker for status in ended)
+            for status in ended:
+                self._store.forget_worker(status.pid)
             self._failed_loads.look(workers)
         except RegistryError as error:
             logger.warning("workers_not_looked_at", detail=str(error))
@@ -147,15 +171,24 @@ class Controller:
         except Exception as error:  # noqa: BLE001 - records are integrated whatever is wrong here
             logger.error("watch_failed", exc_info=error)
 
-    def _tell_suspensions(self, started: float) -> None:
+    def _steer(self) -> None:
+        try:
+            self._steering.run()
+        except (RegistryError, OSError) as error:
+            logger.error("rollouts_not_steered", error=type(error).__name__, detail=str(error))
+
+    def _tell_suspensions(self) -> None:
         """Tell of rules that workers have suspended, as of what they wrote down a second ago."""
-        if started < self._suspensions_due:
-            return
-        self._suspensions_due = started + _SUSPENSIONS_S
         try:
             self._suspensions.look(_suspended(self._slots))
         except (RegistryError, OSError) as error:
             logger.error("suspensions_not_told", error=type(error).__name__, detail=str(error))
+
+    def _expire_promotions(self) -> None:
+        try:
+            expire_due(self._registry, CONTROLLER)
+        except RegistryError as error:
+            logger.error("promotions_not_expired", error=type(error).__name__, detail=str(error))
 
     def _tell_witnesses(self, signed: SignedCheckpoint) -> None:
         for witness in self._witnesses:

@@ -39,10 +39,12 @@ class AnswerLeaves:
         digest: str,
         manifest: str,
         reduced: tuple[str, ...] = (),
+        rollout: str | None = None,
     ) -> None:
+        """Make no form yet; `rollout` is what chose the lane of all these answers."""
         self._model, self._version = model, version
         self._digest, self._manifest = digest, manifest
-        self._reduced = reduced
+        self._reduced, self._rollout = reduced, rollout
         self._forms: dict[_Key, bytes] = {}
 
     def write(
@@ -110,6 +112,7 @@ class AnswerLeaves:
             subject_commitment=None if is_of_nobody else "@",
             reduced=self._reduced,
             payload=payload,
+            rollout=self._rollout,
         )
         form = encode_record(record).replace(b"%", b"%%")
         for mark, blank in _MARKS.items():

@@ -5,7 +5,7 @@ A version that cannot be loaded never takes anything away: what answered before 
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -18,7 +18,7 @@ from gateway.keeping import resolve_policy
 from gateway.leaves import AnswerLeaves
 from gateway.logs import LogSettings, apply_log_settings, logger
 from gateway.protocol.reader import RequestReader
-from gateway.roster import Roster, ServedModel, ServedVersion
+from gateway.roster import Canary, Roster, ServedModel, ServedVersion
 from gateway.runtime import Runner, Watchdog
 from gateway.security import Keyring
 from gateway.tracing import trace_models
@@ -27,7 +27,10 @@ from registry.drift import Fallback
 from registry.errors import RegistryError, StoreUnavailable
 from registry.lifecycle import champions, first_named, warm_up_ends
 from registry.payload_policy import PayloadPolicy
+from registry.reader import Reader
 from registry.registry import Registry
+from registry.rollouts import Rollout
+from registry.vault import Vault
 from registry.versions import CHAMPION, Version
 from registry.workers import SettingName, WorkerStatus
 
@@ -36,11 +39,16 @@ _RETRY_S = 5.0
 
 
 class _Wanted(Struct, frozen=True):
-    """What is to be loaded of a model, and since when each of its versions has had a name."""
+    """What is to be loaded of a model, since when each version has been named, and its rollouts.
+
+    The candidates among the versions are loaded only because of those, which are not over.
+    """
 
     versions: list[Version]
     champion: int | None
+    candidates: frozenset[int]
     first_named: Mapping[int, datetime]
+    open_rollouts: Sequence[Rollout]
 
 
 class Loader:
@@ -60,6 +68,7 @@ class Loader:
         self._watchdog = watchdog
         self._poll_s = poll_s
         self._is_reported = False
+        self._report_under_way: asyncio.Future[None] | None = None
 
     async def load(self) -> None:
         """Bring the roster to the store's present generation, and tell the store that it is.
@@ -83,8 +92,25 @@ class Loader:
             generation=roster.generation,
             failures=dict(roster.failures),
         )
-        await asyncio.to_thread(self._registry.store.report_worker, status)
+        report = asyncio.ensure_future(
+            asyncio.to_thread(self._registry.store.report_worker, status)
+        )
+        self._report_under_way = report
+        await asyncio.shield(report)
         self._is_reported = True
+
+    async def close(self) -> None:
+        """Take back what was reported, once nothing more will be: so this worker has not crashed.
+
+        Where the store cannot take that, it is taken for one that has.
+        """
+        try:
+            if self._report_under_way is not None:
+                await asyncio.wait([self._report_under_way])
+                self._report_under_way.exception()  # told already where it mattered
+            await asyncio.to_thread(self._registry.store.forget_worker, os.getpid())
+        except RegistryError as error:
+            logger.warning("worker_not_taken_back", detail=str(error))
 
     async def follow(self) -> None:
         """Load each new generation within a poll and its loading time; never returns.
@@ -117,18 +143,11 @@ class Loader:
             traces = service.values(view, SettingName.TRACE)
             policies = privacy.effective_policies(view)
             fallbacks = drift.fallbacks(view)
-            in_service = [model for model in view.models() if model not in out_of_service]
-            changes = {model: view.alias_changes(model) for model in in_service}
+            rollouts = view.rollouts(None)
             wanted = {
-                model: _Wanted(
-                    *wanted_versions(
-                        view.versions(model),
-                        view.aliases(model),
-                        champions([c for c in changes[model] if c.alias == CHAMPION]),
-                    ),
-                    first_named(changes[model]),
-                )
-                for model in in_service
+                model: _want(view, model, [one for one in rollouts if one.model == model])
+                for model in view.models()
+                if model not in out_of_service
             }
         failures: dict[str, str] = {}
         models = {
@@ -149,6 +168,16 @@ class Loader:
             unloaded=out_of_service,
             logging=msgspec.json.decode(logging, type=LogSettings),
             tracers=trace_models(models, traces, present.tracers),
+            canaries={
+                model: canaries
+                for model, served in models.items()
+                if (canaries := _canaries(served, wanted[model].open_rollouts))
+            },
+            shadows={
+                model: shadows
+                for model in models
+                if (shadows := [one for one in wanted[model].open_rollouts if one.shadow_points])
+            },
         )
 
     def _build_model(
@@ -162,10 +191,13 @@ class Loader:
         for version in wanted.versions:
             loaded = present.versions.get(version.number) if present else None
             try:
-                served = loaded or self._load_version(
-                    version, wanted.first_named.get(version.number)
+                served = loaded or load_version(
+                    self._registry,
+                    version,
+                    wanted.first_named.get(version.number),
+                    self._watchdog,
                 )
-                versions[version.number] = self._keep_by(policy, served)
+                versions[version.number] = keep_by(policy, served, self._registry.store.vault)
             except (RegistryError, GatewayError) as error:
                 failures[f"{version.model}/{version.number}"] = str(error)
                 logger.error(
@@ -179,49 +211,57 @@ class Loader:
         first = versions.get(champion) if champion is not None else None
         if first is None and champion is not None and present is not None:
             first = present.champion
-        return ServedModel(champion=first, versions=versions)
+        return ServedModel(champion=first, versions=versions, candidates=wanted.candidates)
 
-    def _keep_by(self, policy: PayloadPolicy, served: ServedVersion) -> ServedVersion:
-        """Return a version that keeps of its payloads what a policy says."""
-        keeping = resolve_policy(policy, served.signature, self._registry.store.vault)
-        if keeping == served.keeping:
-            return served
-        reduced = () if keeping is None else keeping.reduced
-        return replace(served, keeping=keeping, leaves=_leaves(served, reduced))
 
-    def _load_version(self, version: Version, named: datetime | None) -> ServedVersion:
-        manifest = self._registry.manifest(version)
-        runner = Runner(
+def keep_by(policy: PayloadPolicy, served: ServedVersion, vault: Vault) -> ServedVersion:
+    """Return a version that keeps of its payloads what a policy says."""
+    keeping = resolve_policy(policy, served.signature, vault)
+    if keeping == served.keeping:
+        return served
+    reduced = () if keeping is None else keeping.reduced
+    return replace(served, keeping=keeping, leaves=_leaves(served, reduced))
+
+
+def load_version(
+    registry: Registry, version: Version, named: datetime | None, watchdog: Watchdog
+) -> ServedVersion:
+    """Load and warm a version that was first named at a time.
+
+    Raises RegistryError and GatewayError for one that cannot be loaded.
+    """
+    manifest = registry.manifest(version)
+    runner = Runner(
+        model=version.model,
+        version=version.number,
+        artifact=registry.artifacts.read(version.artifact),
+        signature=manifest.signature,
+        watchdog=watchdog,
+        sample=manifest.sample,
+    )
+    return ServedVersion(
+        model=version.model,
+        number=version.number,
+        artifact=version.artifact,
+        manifest=version.manifest,
+        signature=manifest.signature,
+        reader=RequestReader(manifest.signature),
+        checker=compile_contract(manifest.signature, manifest.contract, manifest.reference),
+        outputs=(
+            compile_outputs(manifest.signature, manifest.contract)
+            if manifest.contract.outputs
+            else None
+        ),
+        enforcement=Enforcement(manifest.contract, warm_up_ends(manifest.contract, named)),
+        leaves=AnswerLeaves(
             model=version.model,
             version=version.number,
-            artifact=self._registry.artifacts.read(version.artifact),
-            signature=manifest.signature,
-            watchdog=self._watchdog,
-            sample=manifest.sample,
-        )
-        return ServedVersion(
-            model=version.model,
-            number=version.number,
-            artifact=version.artifact,
+            digest=version.artifact,
             manifest=version.manifest,
-            signature=manifest.signature,
-            reader=RequestReader(manifest.signature),
-            checker=compile_contract(manifest.signature, manifest.contract, manifest.reference),
-            outputs=(
-                compile_outputs(manifest.signature, manifest.contract)
-                if manifest.contract.outputs
-                else None
-            ),
-            enforcement=Enforcement(manifest.contract, warm_up_ends(manifest.contract, named)),
-            leaves=AnswerLeaves(
-                model=version.model,
-                version=version.number,
-                digest=version.artifact,
-                manifest=version.manifest,
-            ),
-            runner=runner,
-            reference=manifest.reference,
-        )
+        ),
+        runner=runner,
+        reference=manifest.reference,
+    )
 
 
 def _stand_in(model: ServedModel, wanted: Fallback | None) -> ServedModel:
@@ -232,19 +272,69 @@ def _stand_in(model: ServedModel, wanted: Fallback | None) -> ServedModel:
     return replace(model, fallback=model.versions.get(wanted.version))
 
 
-def _leaves(served: ServedVersion, reduced: tuple[str, ...]) -> AnswerLeaves:
+def _canaries(model: ServedModel, rollouts: Iterable[Rollout]) -> tuple[Canary, ...]:
+    """Let challengers answer callers, where they and the champion of their rollout are loaded."""
+    champion = model.champion
+    if champion is None:
+        return ()
+    return tuple(
+        Canary(
+            rollout=one,
+            salt=one.salt,
+            base=one.base,
+            points=one.points,
+            challenger=_answering_for(one, model.versions[one.plan.challenger]),
+            champion=champion,
+        )
+        for one in rollouts
+        if one.points and one.champion == champion.number and one.plan.challenger in model.versions
+    )
+
+
+def _answering_for(rollout: Rollout, served: ServedVersion) -> ServedVersion:
+    reduced = () if served.keeping is None else served.keeping.reduced
+    return replace(served, leaves=_leaves(served, reduced, rollout.id))
+
+
+def _leaves(
+    served: ServedVersion, reduced: tuple[str, ...], rollout: str | None = None
+) -> AnswerLeaves:
     return AnswerLeaves(
         model=served.model,
         version=served.number,
         digest=served.artifact,
         manifest=served.manifest,
         reduced=reduced,
+        rollout=rollout,
+    )
+
+
+def _want(view: Reader, model: str, rollouts: Sequence[Rollout]) -> _Wanted:
+    """Find out what is to be loaded of a model, of which there have been these rollouts."""
+    versions, aliases, changes = (
+        view.versions(model),
+        view.aliases(model),
+        view.alias_changes(model),
+    )
+    open_rollouts = [one for one in rollouts if not one.phase.is_over]
+    stack = champions([change for change in changes if change.alias == CHAMPION])
+    named, candidates = wanted_versions(aliases, stack, open_rollouts)
+    return _Wanted(
+        versions=[one for one in versions if one.number in named | candidates],
+        champion=aliases.get(CHAMPION),
+        candidates=candidates,
+        first_named=first_named(changes, rollouts),
+        open_rollouts=open_rollouts,
     )
 
 
 def wanted_versions(
-    versions: list[Version], aliases: dict[str, int], champion_stack: list[int]
-) -> tuple[list[Version], int | None]:
-    """Choose what to keep loaded: all that an alias names, and the champion to roll back to."""
-    numbers = set(aliases.values()) | set(champion_stack[-2:])
-    return [v for v in versions if v.number in numbers], aliases.get(CHAMPION)
+    aliases: Mapping[str, int], champion_stack: Sequence[int], open_rollouts: Sequence[Rollout]
+) -> tuple[frozenset[int], frozenset[int]]:
+    """Choose what to keep loaded: what callers may name, and candidates, which testers may.
+
+    Callers may name what an alias does, and the champion to roll back to. Candidates are the other
+    challengers of open rollouts.
+    """
+    named = frozenset(aliases.values()) | frozenset(champion_stack[-2:])
+    return named, frozenset(one.plan.challenger for one in open_rollouts) - named

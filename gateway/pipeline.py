@@ -12,21 +12,22 @@ from operator import attrgetter
 from time import perf_counter
 
 from gateway.batching import join, run_batch, split_turn
+from gateway.canaries import Canaries
 from gateway.cases import Answer, Call, Case, Denial, Reply
-from gateway.contract import Violations
 from gateway.errors import GatewayError, Overloaded, QueueTooLong, Unauthenticated, Unforeseen
 from gateway.journal import Journal
 from gateway.logs import logger
 from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics
 from gateway.protocol.compression import decompress
-from gateway.protocol.refusal import Refusal, refuse_for
+from gateway.protocol.refusal import Refusal
 from gateway.reporting import RanTogether, Reporter
 from gateway.roster import Roster, ServedVersion
 from gateway.security import Role, authenticate, authorise
 from registry.errors import RegistryError
+from registry.records import Lane
 
-_INVOKERS = frozenset({Role.INVOKER})
+_INVOKERS, _TESTERS = frozenset({Role.INVOKER}), frozenset({Role.TESTER})
 
 
 class Pipeline:
@@ -40,6 +41,7 @@ class Pipeline:
         long_runs: LongRuns,
         metrics: Metrics,
         reporter: Reporter,
+        canaries: Canaries,
         in_flight_limit: int,
         body_limit: int,
         payload_limit: int,
@@ -50,6 +52,7 @@ class Pipeline:
         self._long_runs = long_runs
         self._metrics = metrics
         self._reporter = reporter
+        self._canaries = canaries
         self._in_flight_limit = in_flight_limit
         self._body_limit = body_limit
         self._payload_limit = payload_limit
@@ -103,7 +106,10 @@ class Pipeline:
                 reply(too_long)
                 return
         self._in_flight += 1
-        self._turn.append(Case(call, key, reply))
+        self._await_turn(Case(call, key, reply))
+
+    def _await_turn(self, case: Case) -> None:
+        self._turn.append(case)
         if len(self._turn) == 1:
             self._loop.call_soon(self._take_turn)
 
@@ -124,7 +130,8 @@ class Pipeline:
         cases, self._turn = self._turn, []
         roster = self._roster()
         for case in cases:
-            self._read(case, roster)
+            if case.request is None:  # else the challenger that it met has failed
+                self._read(case, roster)
         until = perf_counter() + self._longest_turn_s
         for number, (served, batch) in enumerate(_batches(cases)):
             if number and perf_counter() > until:
@@ -133,7 +140,7 @@ class Pipeline:
                 self._answer_batch(served, batch)
         for case in cases:
             if case.outcome is not None:
-                self._record(case)
+                self._end(case)
         # After the journal has handed over the records: the disk works while values are counted.
         self._loop.call_soon(self._count_values)
 
@@ -143,18 +150,21 @@ class Pipeline:
         try:
             authorise(case.key, _INVOKERS)
             case.served, case.lane = roster.choose(call.model, call.version)
+            if call.version is not None and roster.is_candidate(case.served):
+                authorise(case.key, _TESTERS)
             body = decompress(call.body, call.encoding, self._body_limit)
             if isinstance(body, Refusal):
                 case.refuse(body)
                 return
             request = case.served.reader.decode(body, call.header_length)
+            if isinstance(request, Refusal):
+                case.refuse(request)
+                return
+            case.request = request
+            if roster.canaries:
+                self._canaries.route(case, roster.canaries)
         except Exception as fault:  # noqa: BLE001 - the case's own end, and no other's
             case.fail(fault)
-            return
-        if isinstance(request, Refusal):
-            case.refuse(request)
-        else:
-            case.request = request
 
     def _answer_batch(self, served: ServedVersion, cases: list[Case]) -> None:
         """Bring each case to its outcome, or to a thread; a fault leaves none of them waiting."""
@@ -166,26 +176,37 @@ class Pipeline:
                     case.fail(fault)
 
     def _answer(self, served: ServedVersion, cases: list[Case]) -> None:
-        """Check and run the cases of a batch; a long one goes on in a thread."""
+        """Check and run the cases of a batch; where that is long, each goes on in a thread."""
         requests = [case.request for case in cases if case.request is not None]
         joined = join(requests)
         if not served.checker.is_clean(joined):
-            cases = [case for case in cases if _meets_contract(case, served)]
+            cases = [case for case in cases if case.meets_contract()]
             requests = [case.runnable for case in cases]
             if not cases:
                 return
             joined = join(requests)
         if not served.runner.is_short(sum(request.rows for request in requests)):
-            self._long_runs.start(cases[0], self._end_long_run)
+            # Mostly one: more where a run in a thread changed the prediction meanwhile.
+            for case in cases:
+                self._long_runs.start(case, self._end_long_run)
             return
+        lane = cases[0].lane
         batch = run_batch(served.runner, requests, joined)
         for case, run in zip(cases, batch.runs, strict=True):
             case.take(run)
-        self._ran.append(RanTogether(served, cases, joined, batch.values))
+        self._ran.append(RanTogether(served, lane, cases, joined, batch.values))
 
     def _end_long_run(self, case: Case) -> None:
-        self._record(case)
-        self._reporter.count_values_of(case)
+        self._end(case)
+        if case.outcome is not None:
+            self._reporter.count_values_of(case)
+
+    def _end(self, case: Case) -> None:
+        """Record a case that has its outcome; where its challenger failed, the champion is next."""
+        if case.canary is not None and case.gives_way():
+            self._await_turn(case)
+        else:
+            self._record(case)
 
     def _count_values(self) -> None:
         """Count the values of what ran since the last time."""
@@ -223,7 +244,10 @@ def _batches(cases: Iterable[Case]) -> Iterator[tuple[ServedVersion, list[Case]]
 
 
 def _by_version(cases: Iterable[Case]) -> Iterable[tuple[ServedVersion, list[Case]]]:
-    """Gather the cases that could be read by the version they meet, the most urgent first."""
+    """Gather the cases that could be read by the version they meet, the most urgent first.
+
+    Challengers come last, so that they hold up nobody else's answer.
+    """
     gathered: dict[int, tuple[ServedVersion, list[Case]]] = {}
     for case in cases:
         served = case.served
@@ -232,7 +256,9 @@ def _by_version(cases: Iterable[Case]) -> Iterable[tuple[ServedVersion, list[Cas
     for _, own in gathered.values():
         if any(case.request is not None and case.request.priority for case in own):
             own.sort(key=attrgetter("urgency"))
-    return gathered.values()
+    if len(gathered) == 1:
+        return gathered.values()
+    return sorted(gathered.values(), key=lambda own: own[1][0].lane is Lane.CANARY)
 
 
 def _shed(cases: Iterable[Case], longest_turn_s: float) -> None:
@@ -243,16 +269,3 @@ def _shed(cases: Iterable[Case], longest_turn_s: float) -> None:
 
 def _rows(cases: Iterable[Case]) -> Sequence[int]:
     return [case.request.rows for case in cases if case.request is not None]
-
-
-def _meets_contract(case: Case, served: ServedVersion) -> bool:
-    """Keep what a case breaks, repair what is to be, and say whether it may still be answered."""
-    found = served.checker.check(case.runnable.tensors)
-    if found is Violations.NONE:
-        return True
-    broken = case.judge(found)
-    if broken.rejected:
-        case.refuse(refuse_for(broken.rejected, broken.rejected_total))
-    elif broken.repaired:
-        case.repair()
-    return case.outcome is None

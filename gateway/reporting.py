@@ -5,26 +5,34 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from gateway.canaries import Canaries
 from gateway.cases import Case
 from gateway.contract import RefusalCap, Violations
 from gateway.logs import logger
 from gateway.metrics import Metrics, Series, Suspension
 from gateway.observation import MOST_ROWS, Observation, take_rows
 from gateway.roster import Roster, ServedVersion
-from registry.records import Outcome
+from registry.records import Lane, Outcome
+from registry.rollouts import Rollout
 from registry.tensors import Tensor
 
 if TYPE_CHECKING:
     from gateway.spans import Spans  # needs what only the extra `otel` installs
 
 
+# Takes a case whose caller has its reply, and the rollouts in shadow of each model.
+NoteForShadows = Callable[[Case, Mapping[str, Sequence[Rollout]]], None]
+
+
 class RanTogether(Struct, frozen=True):
     """Cases of one version that ran as one batch, and the inputs of all of them joined.
 
-    `outputs` are the batch's as the runner names them, None where each case ran by itself.
+    `lane` is that of the first. `outputs` are the batch's as the runner names them, None where each
+    case ran by itself.
     """
 
     served: ServedVersion
+    lane: Lane | None
     cases: Sequence[Case]
     inputs: Mapping[str, Tensor]
     outputs: Sequence[Tensor] | None
@@ -38,13 +46,17 @@ class Reporter:
         *,
         roster: Callable[[], Roster],
         metrics: Metrics,
+        canaries: Canaries,
         observation: Observation | None = None,
         spans: "Spans | None" = None,
+        note_for_shadows: NoteForShadows = lambda *_: None,
     ) -> None:
         self._roster = roster
         self._metrics = metrics
+        self._canaries = canaries
         self._observation = observation
         self._spans = spans
+        self._note_for_shadows = note_for_shadows
         metrics.read_suspensions(lambda: list(_suspensions(roster())))
 
     def count_values(self, ran: RanTogether) -> None:
@@ -55,8 +67,7 @@ class Reporter:
         """
         if self._observation is None:
             return
-        served, cases = ran.served, ran.cases
-        lane = cases[0].lane
+        served, lane, cases = ran.served, ran.lane, ran.cases
         if (
             lane is not None
             and ran.outputs is not None
@@ -75,7 +86,8 @@ class Reporter:
             )
         else:
             for case in cases:
-                self.count_values_of(case)
+                if case.served is served:  # else the champion has answered it since
+                    self.count_values_of(case)
 
     def count_values_of(self, case: Case) -> None:
         """Count the values of one case, if it was answered."""
@@ -131,11 +143,27 @@ class Reporter:
             )
         if run is not None and run.requests:
             self._metrics.batch(series, run.requests, run.batch, run.compute_ns)
-        tracers = self._roster().tracers
-        if tracers is not None:
-            tracers.note(case.times())
+        if case.canaries:
+            self._tell_of_canary(case)
+        self._tell_others(case)
+
+    def _tell_others(self, case: Case) -> None:
+        """Tell whoever wants to know of this case now."""
+        roster = self._roster()
+        if roster.shadows:
+            self._note_for_shadows(case, roster.shadows)
+        if roster.tracers is not None:
+            roster.tracers.note(case.times())
         if self._spans is not None:
             self._spans.note(case.times())
+
+    def _tell_of_canary(self, case: Case) -> None:
+        canary = case.canary
+        if canary is not None and case.canary_error is not None:
+            challenger = canary.challenger
+            series = self._metrics.series(challenger.model, challenger.number, Lane.CANARY)
+            series.gave_way(case.canary_error)
+        self._canaries.note(case)
 
     def _series(self, case: Case) -> Series:
         served, lane = case.served, case.lane

@@ -1,7 +1,7 @@
 """What a worker serves now: an immutable set of loaded versions, replaced in one assignment."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from gateway.tracing import Tracers
 from registry.distribution import Reference
 from registry.manifest import Signature
 from registry.records import Lane
+from registry.rollouts import Rollout
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -46,16 +47,37 @@ class ServedVersion(Struct, frozen=True, kw_only=True):
 class ServedModel(Struct, frozen=True, kw_only=True):
     """The versions of a model that answer: those that an alias names, and the last champion.
 
-    `fallback` is what answers in the champion's place, while it does.
+    `fallback` is what answers in the champion's place, while it does. `candidates` are loaded only
+    because of rollouts: only testers may name them.
     """
 
     champion: ServedVersion | None
     versions: Mapping[int, ServedVersion]
     fallback: ServedVersion | None = None
+    candidates: frozenset[int] = frozenset()
+
+
+class Canary(Struct, frozen=True, kw_only=True):
+    """A challenger that answers some callers of a champion now, which stands behind it.
+
+    Those are the callers with as many points as `points`, from `base` on, under `salt`. The leaves
+    of the challenger name the rollout.
+    """
+
+    rollout: Rollout
+    salt: str
+    base: int
+    points: int
+    challenger: ServedVersion
+    champion: ServedVersion
 
 
 class Roster(Struct, frozen=True, kw_only=True):
-    """All that a worker obeys, as of one generation of the store."""
+    """All that a worker obeys, as of one generation of the store.
+
+    `canaries` has those models alone of which a rollout gives callers to a challenger now,
+    `shadows` those whose champion a challenger shadows.
+    """
 
     generation: int
     models: Mapping[str, ServedModel]
@@ -64,6 +86,8 @@ class Roster(Struct, frozen=True, kw_only=True):
     unloaded: frozenset[str] = frozenset()
     logging: LogSettings = LogSettings()
     tracers: Tracers | None = None
+    canaries: Mapping[str, tuple[Canary, ...]] = {}
+    shadows: Mapping[str, Sequence[Rollout]] = {}
 
     def model(self, name: str) -> ServedModel:
         """Find a model that answers. Raises NotServed and ModelUnloaded."""
@@ -85,3 +109,7 @@ class Roster(Struct, frozen=True, kw_only=True):
         if served is None:
             raise NotServed(name, version)
         return served, Lane.PINNED
+
+    def is_candidate(self, served: ServedVersion) -> bool:
+        """Say whether a version is loaded only because of a rollout."""
+        return served.number in self.models[served.model].candidates

@@ -20,6 +20,7 @@ class Role(StrEnum):
     """What a key may be used for; a key has the rights of its roles and no others."""
 
     INVOKER = "invoker"  # ask a model for inference, post its ground truth
+    TESTER = "tester"  # name versions that are loaded only because of a rollout
     VIEWER = "viewer"  # read models, versions, their history, metrics
     PUBLISHER = "publisher"  # publish versions
     DEPLOYER = "deployer"  # promote, roll back, load, unload
@@ -81,6 +82,7 @@ def make_key(
     created: datetime,
     expires: datetime | None = None,
     hides_expected: bool = False,
+    owner: str | None = None,
 ) -> tuple[Key, str]:
     """Make a key and its token; the token exists nowhere else and cannot be found again.
 
@@ -104,6 +106,7 @@ def make_key(
         expires=expires,
         revoked=None,
         hides_expected=hides_expected,
+        owner=owner,
     )
     return key, token
 

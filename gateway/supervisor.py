@@ -8,20 +8,16 @@ event loop.
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
-from gateway.logs import configure_logs, logger
+from gateway.children import Child
+from gateway.logs import configure_logs
 from gateway.settings import Settings, read_settings, write_settings
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
-_RESTART_S = 0.1
-_LONGEST_RESTART_S = 5.0
-# A process that lived this long did not fail at its start.
-_SETTLED_S = 10.0
-_NO_HURRY_S = 3600.0
+
 
 _ENVIRONMENT = {
     # Workers count values in small products: threads would fight over cores that answer callers.
@@ -31,58 +27,6 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
 }
-
-
-class Child:
-    """A process that is started anew whenever it ends, later each time it fails at its start."""
-
-    def __init__(self, name: str, command: Sequence[str], descriptors: Sequence[int]) -> None:
-        self._name = name
-        self._command = command
-        self._descriptors = descriptors
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started = self._due = 0.0
-        self._delay_s = _RESTART_S
-
-    def tend(self) -> float:
-        """Start the process if it does not run and is due; say in how many seconds to look again.
-
-        The end of a process is told by a signal, so one that runs is nothing to wait for.
-        """
-        now = time.monotonic()
-        if self._process is not None:
-            status = self._process.poll()
-            if status is None:
-                return _NO_HURRY_S
-            self._note_end(status, now)
-        if now < self._due:
-            return self._due - now
-        self._started = now
-        self._process = subprocess.Popen(self._command, pass_fds=self._descriptors)
-        return _NO_HURRY_S
-
-    def terminate(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-
-    def wait(self, timeout_s: float) -> None:
-        """Return when the process has ended; one that takes longer than this is killed."""
-        if self._process is None:
-            return
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            logger.error("process_killed", pid=self._process.pid)
-            self._process.kill()
-            self._process.wait()
-
-    def _note_end(self, status: int, now: float) -> None:
-        if now - self._started > _SETTLED_S:
-            self._delay_s = _RESTART_S
-        logger.error("process_ended", name=self._name, status=status, restart_s=self._delay_s)
-        self._process = None
-        self._due = now + self._delay_s
-        self._delay_s = min(self._delay_s * 2, _LONGEST_RESTART_S)
 
 
 class Supervisor:

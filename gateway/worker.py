@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -15,6 +17,7 @@ import uvicorn
 import uvloop
 
 from gateway.app import Application, build_application
+from gateway.canaries import Canaries
 from gateway.http.deadlines import Limits, watch_deadlines
 from gateway.http.hotpath import HotPath
 from gateway.journal import Journal
@@ -28,10 +31,13 @@ from gateway.pipeline import Pipeline
 from gateway.reporting import Reporter
 from gateway.runtime import Watchdog
 from gateway.settings import Settings, Transport, read_settings
+from gateway.shadow.sender import Sender
 from gateway.summaries import SummaryFile
+from gateway.truth.apart import matured_scores
+from registry import rolling_out
 from registry.artifacts import Artifacts
 from registry.audit.query import AuditTrail
-from registry.registry import Registry
+from registry.registry import Author, Registry
 from registry.store import open_store
 
 if TYPE_CHECKING:
@@ -41,6 +47,7 @@ JOURNAL_BROKEN_EXIT = 70
 _LAST_ANSWERS_S = 0.2
 _RUN_THREADS = 2
 _COLLECT_AFTER = 20_000
+_AUTHOR = Author(principal="worker")
 
 
 class Worker:
@@ -52,7 +59,11 @@ class Worker:
     def __init__(self, settings: Settings, slot: int) -> None:
         self.name = f"worker-{uuid4().hex[:8]}"
         self.store = open_store(settings.data_dir, settings.payload_key)
-        self.registry = Registry(self.store, Artifacts(settings.artifacts_dir))
+        self.registry = Registry(
+            self.store,
+            Artifacts(settings.artifacts_dir),
+            truth=matured_scores(settings.data_dir, settings.payload_key),
+        )
         self.watchdog = Watchdog(settings.run_deadline_s)
         self.long_runs = LongRuns(threads=_RUN_THREADS, longest_wait_s=settings.queue_limit_s)
         slots = Slots(settings.metrics_dir)
@@ -73,13 +84,17 @@ class Worker:
             watchdog=self.watchdog,
             poll_s=settings.poll_s,
         )
+        self.canaries = Canaries(self._trip)
         summary = SummaryFile(settings.summaries_dir)
-        self.observation = Observation(summary, lambda: self.loader.roster)
+        self.observation = Observation(summary, lambda: self.loader.roster, self.canaries.counts)
+        self.sender = Sender(settings.shadow_dir, metrics)
         reporter = Reporter(
             roster=lambda: self.loader.roster,
             metrics=metrics,
+            canaries=self.canaries,
             observation=self.observation,
             spans=self.spans,
+            note_for_shadows=self.sender.note,
         )
         self.pipeline = Pipeline(
             roster=lambda: self.loader.roster,
@@ -87,6 +102,7 @@ class Worker:
             long_runs=self.long_runs,
             metrics=metrics,
             reporter=reporter,
+            canaries=self.canaries,
             in_flight_limit=settings.in_flight_limit,
             body_limit=settings.body_limit,
             payload_limit=settings.payload_limit,
@@ -96,17 +112,32 @@ class Worker:
     async def close(self) -> None:
         """Record what was answered and write down what was counted, then let go of everything."""
         await self.journal.close()
+        self.sender.close()
+        await self.canaries.close()
         await self.observation.close()
         await self.meter.write()
         if self.spans is not None:
             await asyncio.to_thread(self.spans.close)
         self.long_runs.close()
         self.watchdog.close()
+        await self.loader.close()
         self.store.close()
 
+    def _trip(self, rollout: str, reason: str) -> None:
+        rolling_out.trip(self.registry, rollout, reason, _AUTHOR)
 
-async def run_worker(settings: Settings, listener: socket.socket, parent: int, slot: int) -> None:
-    """Serve from an open listener until told to stop, or until the pipe `parent` closes."""
+
+async def run_worker(
+    settings: Settings,
+    listener: socket.socket,
+    parent: int,
+    slot: int,
+    is_told: Callable[[], bool] = lambda: False,
+) -> None:
+    """Serve from an open listener until told to stop, or until the pipe `parent` closes.
+
+    `is_told` says whether that came before anything here could hear it.
+    """
     worker = Worker(settings, slot)
     await worker.loader.load()
     application = build_application(
@@ -130,6 +161,7 @@ async def run_worker(settings: Settings, listener: socket.socket, parent: int, s
     _stop_with_parent(server, parent)
     generation = worker.loader.roster.generation
     logger.info("worker_ready", worker=worker.name, generation=generation)
+    server.should_exit = is_told()
     try:
         await server.serve([listener])
     finally:
@@ -205,12 +237,13 @@ def main() -> None:
     """Run a worker from its command line: as the supervisor writes it."""
     settings = read_settings(sys.argv[1])
     configure_logs("worker")
-    # uvicorn raises the signal that stopped it once more when it is done; what is left to close
-    # here must outlive that.
+    # While it starts, uvicorn hears no signal yet. It raises the one that stopped it once more when
+    # it is done; what is left to close here must outlive that.
+    told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda *_: told.set())
     with socket.socket(fileno=int(sys.argv[2])) as listener:
-        uvloop.run(run_worker(settings, listener, int(sys.argv[3]), int(sys.argv[4])))
+        uvloop.run(run_worker(settings, listener, int(sys.argv[3]), int(sys.argv[4]), told.is_set))
 
 
 if __name__ == "__main__":

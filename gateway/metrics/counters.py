@@ -32,9 +32,9 @@ class Series:
     """Counts the calls that met one version in one lane."""
 
     __slots__ = (
-        "_compute", "_compute_ns", "_encode_ns", "_error_ns", "_errors", "_last_ns", "_latency",
-        "_latency_ns", "_queue", "_queue_ns", "_requests", "_rows", "_run_ns", "_run_rows",
-        "_runs", "_suspensions", "_violations", "lane", "model", "version",
+        "_compute", "_compute_ns", "_encode_ns", "_error_ns", "_errors", "_gave_way", "_last_ns",
+        "_latency", "_latency_ns", "_queue", "_queue_ns", "_requests", "_rows", "_run_ns",
+        "_run_rows", "_runs", "_suspensions", "_violations", "lane", "model", "version",
     )  # fmt: skip
 
     def __init__(self, counts: SeriesCounts) -> None:
@@ -48,6 +48,7 @@ class Series:
         self._rows, self._requests, self._last_ns = counts.rows, counts.requests, counts.last_ns
         self._errors, self._error_ns = counts.errors, counts.error_ns
         self._violations, self._suspensions = counts.violations, counts.suspensions
+        self._gave_way = counts.gave_way
 
     def observe(
         self, *, latency_ns: int, queue_ns: int, compute_ns: int, encode_ns: int, rows: int
@@ -77,6 +78,10 @@ class Series:
         """Count that rules which reject were suspended, by one call too many."""
         self._suspensions += 1
 
+    def gave_way(self, code: str) -> None:
+        """Count one call that the version failed as a challenger, and left to the champion."""
+        self._gave_way[code] = self._gave_way.get(code, 0) + 1
+
     def ran(self, requests: int, rows: int, compute_ns: int) -> None:
         """Count one run of the version, for so many requests together."""
         bucket = bisect_left(SIZE_EDGES, rows)
@@ -104,6 +109,7 @@ class Series:
             error_ns=self._error_ns,
             violations=self._violations,
             suspensions=self._suspensions,
+            gave_way=self._gave_way,
         )
 
 
@@ -121,6 +127,7 @@ class Metrics:
         self._suspensions: Callable[[], list[Suspension]] = list
         counts = Counts([], no_sizes(), no_times()) if earlier is None else earlier.counts
         self._groups, self._commits = counts.groups, counts.commits
+        self._sheds = counts.sheds
         self._lag = no_times() if earlier is None else earlier.vitals.lag
         self._earlier_cpu_ns = 0 if earlier is None else earlier.vitals.cpu_ns
         for one in counts.series:
@@ -138,6 +145,11 @@ class Metrics:
     def batch(self, series: Series, requests: int, rows: int, compute_ns: int) -> None:
         """Count one run, under the series of one of its requests."""
         series.ran(requests, rows, compute_ns)
+
+    def shed(self, rollout: str, reason: str) -> None:
+        """Count one request that the shadow of a rollout was to have and does not get."""
+        name = f"{rollout} {reason}"
+        self._sheds[name] = self._sheds.get(name, 0) + 1
 
     def commit(self, entries: int, seconds: float) -> None:
         """Count one group that the journal made durable."""
@@ -163,7 +175,10 @@ class Metrics:
 
     def counts(self) -> Counts:
         return Counts(
-            [series.counts() for series in self._series.values()], self._groups, self._commits
+            [series.counts() for series in self._series.values()],
+            self._groups,
+            self._commits,
+            self._sheds,
         )
 
     def snapshot(self) -> Snapshot:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from gateway.metrics.drift import DriftState, Sample
 from gateway.metrics.families import FAMILIES
+from gateway.metrics.rollouts import RolloutState
 from gateway.metrics.samples import LogState, Merged
+from gateway.metrics.shadow import ShadowState
 from gateway.metrics.snapshot import Snapshot, total
 from gateway.processes import is_running
 from registry.events import DeliveryCount
@@ -19,9 +21,12 @@ def write_text(
     log: LogState | None = None,
     deliveries: Sequence[DeliveryCount] = (),
     drift: Sequence[DriftState] = (),
+    rollouts: Sequence[RolloutState] = (),
+    *,
+    shadows: Sequence[ShadowState] = (),
 ) -> str:
     """Write all metrics of all workers; gauges of workers that ended are left out."""
-    merged = merge(snapshots, log, deliveries, drift)
+    merged = merge(snapshots, log, deliveries, drift, rollouts, shadows=shadows)
     lines: list[str] = []
     for family in FAMILIES:
         lines += (
@@ -37,10 +42,14 @@ def merge(
     log: LogState | None,
     deliveries: Sequence[DeliveryCount],
     drift: Sequence[DriftState],
+    rollouts: Sequence[RolloutState],
+    *,
+    shadows: Sequence[ShadowState] = (),
 ) -> Merged:
     """Add what all workers counted, and find out which of them run."""
     running = [one for one in snapshots if is_running(one.vitals.pid)]
-    return Merged(total(snapshots), snapshots, running, log, deliveries, drift)
+    counts = total(snapshots)
+    return Merged(counts, snapshots, running, log, deliveries, drift, rollouts, shadows)
 
 
 def _line(name: str, sample: Sample) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from gateway.metrics.drift import Sample, of_features, of_versions
+from gateway.metrics.rollouts import evidence, of_rollouts, verdicts
 from gateway.metrics.samples import (
     NS,
     Merged,
@@ -15,6 +16,7 @@ from gateway.metrics.samples import (
     deliveries,
     errors,
     gauge,
+    gave_way,
     lag,
     log,
     per_series,
@@ -25,6 +27,8 @@ from gateway.metrics.samples import (
     times_per_series,
     violations,
 )
+from gateway.metrics.shadow import by_reason, of_shadows
+from registry.rollouts import POINTS
 
 
 class Family(Struct, frozen=True):
@@ -48,6 +52,12 @@ FAMILIES = (
         "counter",
         "Inference requests that got an error in place of an answer, by its code.",
         errors,
+    ),
+    Family(
+        "gateway_canary_faults_total",
+        "counter",
+        "Requests that a challenger failed and the champion answered, by the code of the fault.",
+        gave_way,
     ),
     Family(
         "gateway_contract_violations_total",
@@ -204,6 +214,60 @@ FAMILIES = (
         "gauge",
         "Open findings of the champion.",
         lambda merged: of_versions(merged.drift, lambda one: one.open_findings),
+    ),
+    Family(
+        "gateway_rollout_stage",
+        "gauge",
+        "Number of the stage that an open rollout is in, from 0.",
+        lambda merged: of_rollouts(merged.rollouts, lambda one: one.stage),
+    ),
+    Family(
+        "gateway_rollout_share",
+        "gauge",
+        "Share of callers that the challenger answers, or of requests that it shadows.",
+        lambda merged: of_rollouts(merged.rollouts, lambda one: one.points / POINTS),
+    ),
+    Family(
+        "gateway_rollout_requests",
+        "gauge",
+        "Requests that the challenger had in that stage.",
+        lambda merged: of_rollouts(merged.rollouts, lambda one: one.requests),
+    ),
+    Family(
+        "gateway_rollout_verdict",
+        "gauge",
+        "What a guard says: 1 is non_inferior, -1 worse, 0 undecided.",
+        lambda merged: verdicts(merged.rollouts),
+    ),
+    Family(
+        "gateway_rollout_evidence",
+        "gauge",
+        "What speaks for each verdict of a guard: the natural logarithm of an e-value.",
+        lambda merged: evidence(merged.rollouts),
+    ),
+    Family(
+        "gateway_shadow_requests_total",
+        "counter",
+        "Requests that a challenger ran beside the live answer.",
+        lambda merged: of_shadows(merged.shadows, lambda one: one.requests),
+    ),
+    Family(
+        "gateway_shadow_failures_total",
+        "counter",
+        "Requests that a challenger failed in shadow, by why.",
+        lambda merged: by_reason(merged.shadows, lambda one: one.failures),
+    ),
+    Family(
+        "gateway_shadow_shed_total",
+        "counter",
+        "Requests that a challenger in shadow was to have and did not get, by why.",
+        lambda merged: by_reason(merged.shadows, lambda one: one.sheds),
+    ),
+    Family(
+        "gateway_shadow_waiting",
+        "gauge",
+        "Requests that wait for a challenger in shadow now.",
+        lambda merged: of_shadows(merged.shadows, lambda one: one.waiting),
     ),
     Family(
         "gateway_deliveries",

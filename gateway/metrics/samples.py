@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from gateway.metrics.drift import DriftState, Sample
+from gateway.metrics.rollouts import RolloutState
+from gateway.metrics.shadow import ShadowState
 from gateway.metrics.snapshot import (
     SIZE_EDGES,
     TIME_EDGES_NS,
@@ -36,7 +38,8 @@ class LogState(Struct, frozen=True):
 class Merged(Struct, frozen=True):
     """What there is to tell: the counts of all workers, their snapshots, and those that run.
 
-    `log` is None where the store cannot be read now; then nothing is told of deliveries and drift.
+    `log` is None where the store cannot be read now; then nothing is told of deliveries, drift,
+    rollouts and shadows.
     """
 
     counts: Counts
@@ -45,6 +48,8 @@ class Merged(Struct, frozen=True):
     log: LogState | None
     deliveries: Sequence[DeliveryCount]
     drift: Sequence[DriftState]
+    rollouts: Sequence[RolloutState]
+    shadows: Sequence[ShadowState]
 
 
 def _labels(series: SeriesCounts) -> dict[str, str]:
@@ -79,6 +84,13 @@ def errors(merged: Merged) -> Iterator[Sample]:
     for series in merged.counts.series:
         for code, count in sorted(series.errors.items()):
             yield "", {**_labels(series), "code": code}, count
+
+
+def gave_way(merged: Merged) -> Iterator[Sample]:
+    for series in _versions(merged):
+        for code, count in sorted(series.gave_way.items()):
+            labels = {"model": series.model, "version": str(series.version), "code": code}
+            yield "", labels, count
 
 
 def violations(merged: Merged) -> Iterator[Sample]:

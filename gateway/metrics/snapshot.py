@@ -44,7 +44,8 @@ class SeriesCounts(Struct, array_like=True, kw_only=True):
     is the time spent on writing answers, `last_ns` when the last one was given, `errors` the
     calls not answered, by code. `violations` are the calls that broke a rule of the contract, by
     what was done, rule and input, as in `flagged range distance`; `suspensions` are how often rules
-    that reject were suspended.
+    that reject were suspended. `gave_way` are the calls that the version failed as a challenger and
+    the champion answered in its place, by code.
     """
 
     model: str
@@ -63,6 +64,7 @@ class SeriesCounts(Struct, array_like=True, kw_only=True):
     error_ns: int
     violations: dict[str, int]
     suspensions: int
+    gave_way: dict[str, int] = {}
 
     def add(self, other: "SeriesCounts") -> None:
         for name in ("latency", "queue", "compute", "runs"):
@@ -71,8 +73,9 @@ class SeriesCounts(Struct, array_like=True, kw_only=True):
         for name in ("encode_ns", "rows", "requests", "error_ns", "suspensions"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.last_ns = max(self.last_ns, other.last_ns)
-        for mine, others in ((self.errors, other.errors), (self.violations, other.violations)):
-            for name, count in others.items():
+        for kind in ("errors", "violations", "gave_way"):
+            mine = getattr(self, kind)
+            for name, count in getattr(other, kind).items():
                 mine[name] = mine.get(name, 0) + count
 
 
@@ -98,11 +101,16 @@ def no_series(model: str, version: int | None, lane: str) -> SeriesCounts:
 
 
 class Counts(Struct, array_like=True):
-    """All that only ever grows, and grows with what callers do."""
+    """All that only ever grows, and grows with what callers do.
+
+    `sheds` are the requests that the shadow of a rollout was to have and did not get, by rollout
+    and reason, as in `<id> full`.
+    """
 
     series: list[SeriesCounts]
     groups: Distribution
     commits: Distribution
+    sheds: dict[str, int] = {}
 
 
 class Suspension(Struct, array_like=True, kw_only=True):
@@ -139,7 +147,10 @@ def total(snapshots: Iterable[Snapshot]) -> Counts:
     """Add what all workers counted, with one series for each version and lane, in order."""
     series: dict[tuple[str, int, str], SeriesCounts] = {}
     groups, commits = no_sizes(), no_times()
+    sheds: dict[str, int] = {}
     for snapshot in snapshots:
+        for name, count in snapshot.counts.sheds.items():
+            sheds[name] = sheds.get(name, 0) + count
         groups.add(snapshot.counts.groups)
         commits.add(snapshot.counts.commits)
         for one in snapshot.counts.series:
@@ -147,4 +158,4 @@ def total(snapshots: Iterable[Snapshot]) -> Counts:
             if key not in series:
                 series[key] = no_series(one.model, one.version, one.lane)
             series[key].add(one)
-    return Counts([series[key] for key in sorted(series)], groups, commits)
+    return Counts([series[key] for key in sorted(series)], groups, commits, sheds)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gateway.canaries import Canaries
 from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.long_runs import LongRuns
@@ -33,13 +34,21 @@ def make_pipeline(
     in_flight_limit: int = 1000,
     payload_limit: int = 1 << 20,
     longest_turn_s: float = 1,
+    canaries: Canaries | None = None,
 ) -> Pipeline:
+    canaries = canaries or Canaries(lambda *_: None)
     return Pipeline(
         roster=lambda: loader.roster,
         journal=journal,
         long_runs=long_runs,
         metrics=metrics,
-        reporter=Reporter(roster=lambda: loader.roster, metrics=metrics, observation=observation),
+        reporter=Reporter(
+            roster=lambda: loader.roster,
+            metrics=metrics,
+            canaries=canaries,
+            observation=observation,
+        ),
+        canaries=canaries,
         in_flight_limit=in_flight_limit,
         body_limit=1 << 20,
         payload_limit=payload_limit,

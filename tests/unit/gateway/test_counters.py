@@ -15,7 +15,9 @@ from gateway.metrics import Meter, Metrics, Slots, Snapshot, Suspension
 from gateway.metrics.drift import DriftState, FeatureState
 from gateway.metrics.exposition import write_text
 from gateway.metrics.families import FAMILIES
+from gateway.metrics.rollouts import GuardState, RolloutState
 from gateway.metrics.samples import LogState
+from gateway.metrics.shadow import ShadowState
 from gateway.metrics.slots import encode_snapshot
 from gateway.metrics.snapshot import SIZE_EDGES, TIME_EDGES_NS, total
 from registry.events import DeliveryCount, DeliveryState
@@ -75,6 +77,7 @@ def test_every_metric_is_written_with_its_type_and_can_be_parsed() -> None:
     metrics.commit(5, 0.002)
     metrics.lag(0.01)
     metrics.series("linear", 1, "champion").broke({"would-reject range distance km"})
+    metrics.series("linear", 2, "canary").gave_way("model-failed")
     metrics.read_suspensions(
         lambda: [Suspension(model="linear", version=1, requests=200, refused=50)]
     )
@@ -89,7 +92,11 @@ def test_every_metric_is_written_with_its_type_and_can_be_parsed() -> None:
 
     dead = DeliveryCount(destination="ops", state=DeliveryState.DEAD, count=1)
     drift = DriftState("linear", 1, 0, 300, (FeatureState("input", "x", "0", 0.1, 0.1),))
-    text = write_text([metrics.snapshot()], LogState(7, 5, 1795578322.5), [dead], [drift])
+    guard = GuardState("errors", 0, 0.0, 0.0)
+    rollout = RolloutState("linear", 2, "shadow", 0, 10_000, 1, (guard,))
+    shadow = ShadowState("id", "linear", 2, 1, 0, {"model-failed": 1}, {"full": 1})
+    log = LogState(7, 5, 1795578322.5)
+    text = write_text([metrics.snapshot()], log, [dead], [drift], [rollout], shadows=[shadow])
     found = {one.name: one for one in text_string_to_metric_families(text)}
 
     kinds = {one.name.removesuffix("_total"): one.kind for one in FAMILIES}

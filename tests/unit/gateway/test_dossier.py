@@ -379,6 +379,17 @@ def test_a_refused_request_says_what_was_wrong(scene: Scene) -> None:
     assert "There is no answer." in page.text
 
 
+def test_an_answer_in_place_of_a_challenger_says_why(scene: Scene) -> None:
+    record, payload = answered(publish(scene.registry, "sum", linear_model()), scene.engine)
+    failed = msgspec.structs.replace(record, rollout="the-rollout", canary_error="model-failed")
+    keep(scene.registry, (failed, payload))
+
+    page = scene.page(failed)
+
+    assert "the-rollout" in page.text
+    assert "failed with model-failed, so the champion answered" in page.text
+
+
 def test_a_request_that_met_no_version_has_a_dossier(scene: Scene) -> None:
     time_ns = now_ns()
     record = AuditRecord(

@@ -10,6 +10,7 @@ import pytest
 from gateway.demo.flights import (
     INPUTS,
     VERSION_1_MONTHS,
+    VERSION_3_SHUFFLED,
     known_airlines,
     load_flights,
     replay_columns,
@@ -47,6 +48,21 @@ def test_a_model_of_flights_answers_as_scikit_learn_and_better_than_chance(
     assert area.low > 0.6
     assert draft.lineage.data_columns == (*INPUTS, "late")
     assert msgspec.json.decode(msgspec.json.encode(draft), type=Draft) == draft
+
+
+def test_a_model_of_shuffled_inputs_is_worse_and_nothing_else_says_so(
+    version: tuple[bytes, Draft],
+) -> None:
+    _, broken = train(VERSION_1_MONTHS, rows=6000, shuffled=VERSION_3_SHUFFLED)
+    honest = version[1]
+    assert broken.parity is not None
+    assert broken.parity.labels_equal == 1.0
+    assert len(broken.contract.rules) == len(honest.contract.rules) > 0
+    areas = [
+        next(one for one in draft.lineage.metrics if one.name == "area_under_roc")
+        for draft in (broken, honest)
+    ]
+    assert areas[0].value < areas[1].low
 
 
 def test_the_contract_refuses_an_unknown_airline_and_a_missing_distance(

@@ -13,9 +13,18 @@ from registry.session import runtime_id
 NUMBERS = st.integers(0, 2**40)
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 REDUCED = ('a"id":"@":drop', "%d:bucket", '"rows":0:bucket')
-LEAVES = AnswerLeaves(
-    model="1000000001", version=7, digest="sha256:ab", manifest="sha256:cd", reduced=REDUCED
-)
+ROLLOUT = "01a20f94-aaaa-7e70-80fa-928be823b14d"
+LEAVES = {
+    rollout: AnswerLeaves(
+        model="1000000001",
+        version=7,
+        digest="sha256:ab",
+        manifest="sha256:cd",
+        reduced=REDUCED,
+        rollout=rollout,
+    )
+    for rollout in (None, ROLLOUT)
+}
 
 
 @given(
@@ -25,6 +34,7 @@ LEAVES = AnswerLeaves(
     numbers=st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
     commitments=st.tuples(HEX, HEX, st.none() | HEX),
     payload=st.sampled_from([None, "unsampled", "too-large"]),
+    rollout=st.sampled_from([None, ROLLOUT]),
 )
 def test_a_leaf_from_a_form_is_the_encoded_record(
     lane: Lane,
@@ -33,6 +43,7 @@ def test_a_leaf_from_a_form_is_the_encoded_record(
     numbers: tuple[int, int, int, int, int],
     commitments: tuple[str, str, str | None],
     payload: str | None,
+    rollout: str | None,
 ) -> None:
     time_ns, *counts = numbers
     same: dict[str, Any] = {
@@ -57,9 +68,10 @@ def test_a_leaf_from_a_form_is_the_encoded_record(
         lane=lane,
         subject_commitment=commitments[2],
         reduced=REDUCED,
+        rollout=rollout,
         **same,
     )
-    leaf = LEAVES.write(
+    leaf = LEAVES[rollout].write(
         lane, "key-0123456789ab", source, time_ns=time_ns, subject=commitments[2], **same
     )
 

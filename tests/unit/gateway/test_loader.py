@@ -8,11 +8,15 @@ import pytest
 
 from gateway.loader import Loader
 from gateway.security import make_key
+from registry import rolling_out
 from registry.errors import StoreUnavailable
+from registry.manifest import Contract, Draft
 from registry.registry import Registry
-from registry.times import now
+from registry.rollouts import Step
+from registry.times import now, to_us
 from registry.versions import Version
 from tests.builders import AUTHOR, linear_model, publish
+from tests.rolling import start_canary
 from tests.unit.gateway.serving import make_loader
 
 WAIT_S = 10
@@ -149,6 +153,84 @@ def test_a_damaged_model_takes_nothing_from_the_others(
     assert list(loader.roster.failures) == ["broken/1"]
 
 
+def test_challengers_of_open_rollouts_are_loaded_and_no_longer(
+    registry: Registry, loader: Loader
+) -> None:
+    publish(registry, "linear", linear_model())
+    for weight in (2.0, 3.0, 4.0):
+        publish(registry, "linear", linear_model(weight), promote=False)
+    registry.point_alias("linear", "mine", 2, "a test", AUTHOR)
+    named = start_canary(registry, "linear", challenger=2, points=100)
+    shadow = start_canary(registry, "linear", challenger=3, points=100, shadow=Step(points=5_000))
+    rolling_out.pause(registry, named.id, "a test", AUTHOR)
+
+    load(loader)
+    model = loader.roster.models["linear"]
+    assert (sorted(model.versions), model.candidates) == ([1, 2, 3], {3})
+    assert loader.roster.canaries == {}  # one is paused, one a shadow
+
+    rolling_out.resume(registry, named.id, "a test", AUTHOR)
+    rolling_out.abort(registry, shadow.id, "a test", AUTHOR)
+    load(loader)
+    model = loader.roster.models["linear"]
+    assert (sorted(model.versions), model.candidates) == ([1, 2], frozenset())
+    [canary] = loader.roster.canaries["linear"]
+    assert (canary.rollout.id, canary.points) == (named.id, 100)
+    assert canary.champion is model.champion
+    assert canary.challenger.runner is model.versions[2].runner
+
+
+def test_a_challenger_that_cannot_be_loaded_answers_nobody(
+    registry: Registry, loader: Loader, tmp_path: Path
+) -> None:
+    publish(registry, "linear", linear_model())
+    path = artifact_path(tmp_path, publish(registry, "linear", linear_model(2.0), promote=False))
+    start_canary(registry, "linear")
+    content = damage(path)
+
+    load(loader)
+    assert loader.roster.canaries == {}
+    assert list(loader.roster.failures) == ["linear/2"]
+    assert champion(loader) == 1
+
+    path.write_bytes(content)
+    load(loader)
+    assert loader.roster.canaries["linear"]
+
+
+def test_nobody_meets_a_challenger_of_another_champion_than_answers(
+    registry: Registry, loader: Loader, tmp_path: Path
+) -> None:
+    publish(registry, "linear", linear_model())
+    load(loader)
+    damage(artifact_path(tmp_path, publish(registry, "linear", linear_model(2.0))))
+    publish(registry, "linear", linear_model(3.0), promote=False)
+    start_canary(registry, "linear", challenger=3)
+
+    load(loader)
+
+    assert champion(loader) == 1  # since 2 cannot be loaded
+    assert loader.roster.canaries == {}
+
+
+def test_the_rules_of_a_challenger_warm_up_from_the_start_of_its_rollout(
+    registry: Registry, loader: Loader
+) -> None:
+    draft = Draft(contract=Contract(warm_up_s=3600))
+    publish(registry, "linear", linear_model())
+    publish(registry, "linear", linear_model(2.0), draft, promote=False)
+    rollout = start_canary(registry, "linear")
+    load(loader)
+    wanted_ns = (to_us(rollout.started) + 3600 * 1_000_000) * 1000
+    assert loader.roster.models["linear"].versions[2].enforcement._warm_until_ns == wanted_ns
+
+    registry.promote("linear", 2, "a test", AUTHOR)
+    with make_loader(registry) as later:
+        load(later)
+        served = later.roster.models["linear"].versions[2]
+        assert served.enforcement._warm_until_ns == wanted_ns
+
+
 def test_a_missing_artifact_is_a_failure_too(
     registry: Registry, loader: Loader, tmp_path: Path
 ) -> None:
@@ -189,6 +271,32 @@ def test_a_loader_follows_by_itself(registry: Registry) -> None:
     with make_loader(registry, WatchedLoader) as loader:
         assert isinstance(loader, WatchedLoader)
         asyncio.run(follow_promotion(registry, loader))
+
+
+def test_a_loader_that_is_closed_has_taken_back_what_it_reported(registry: Registry) -> None:
+    async def load_and_close(loader: Loader) -> None:
+        await loader.load()
+        assert len(registry.store.workers()) == 1
+        await loader.close()
+
+    with make_loader(registry) as loader:
+        asyncio.run(load_and_close(loader))
+    assert registry.store.workers() == []
+
+
+def test_a_report_under_way_is_waited_for_before_it_is_taken_back(registry: Registry) -> None:
+    """Or it would be left, of a process that has ended, as if it had crashed."""
+
+    async def end_while_reporting(loader: Loader) -> None:
+        task = asyncio.create_task(loader.load())
+        while loader.roster.generation < 0:
+            await asyncio.sleep(0)
+        task.cancel()
+        await loader.close()
+
+    with make_loader(registry) as loader:
+        asyncio.run(end_while_reporting(loader))
+    assert registry.store.workers() == []
 
 
 @pytest.mark.parametrize("fault", [StoreUnavailable("busy"), RuntimeError("unforeseen")])

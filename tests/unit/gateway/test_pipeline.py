@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from gateway.batching import join
 from gateway.cases import Answer, Call, Denial
 from gateway.contract.labels import MOST_LABEL_BYTES
 from gateway.errors import Overloaded, QueueTooLong, Unauthenticated, Unforeseen
@@ -18,6 +19,7 @@ from gateway.metrics import Metrics, SeriesCounts
 from gateway.pipeline import Pipeline
 from gateway.protocol.compression import decompress
 from gateway.protocol.json_envelope import MAX_ID_LENGTH
+from gateway.protocol.messages import InferRequest
 from gateway.security import Role, read_credential
 from registry import payload_policy
 from registry.audit.query import AuditTrail
@@ -28,7 +30,7 @@ from registry.manifest import Action, Contract, Draft, Rule, RuleKind
 from registry.records import AuditRecord, Kind, Outcome, RecordFilter
 from registry.registry import Registry
 from registry.session import runtime_id
-from registry.tensors import decode_tensors, encode_tensors
+from registry.tensors import Tensor, decode_tensors, encode_tensors
 from tests.builders import add_key, infer_body, linear_model, looping_model, publish
 from tests.unit.gateway.serving import make_loader, make_pipeline
 
@@ -574,6 +576,25 @@ def test_a_fault_of_a_whole_batch_leaves_none_of_its_callers_waiting(
 
         assert [denial.refusal.code for denial in denials] == ["internal-error"] * 2
         assert {record.outcome for record in bench.records()} == {Outcome.FAILED}
+
+    play(scenario)
+
+
+def test_a_batch_that_turns_out_long_leaves_none_of_its_callers_waiting(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        served, _ = bench.roster.choose("linear", None)
+
+        def join_late(requests: Sequence[InferRequest]) -> Mapping[str, Tensor]:
+            served.runner._excess_us = 10_000.0  # as a run in a thread may find just now
+            return join(requests)
+
+        monkeypatch.setattr("gateway.pipeline.join", join_late)
+        async with asyncio.timeout(5):
+            answers = await asyncio.gather(bench.infer(), bench.infer())
+
+        assert all(isinstance(answer, Answer) for answer in answers)
 
     play(scenario)
 

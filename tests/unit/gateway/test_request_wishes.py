@@ -117,6 +117,27 @@ def test_the_subject_is_read(subject: str) -> None:
     assert accepted(parameters={"subject": subject}).subject == subject
 
 
+@pytest.mark.parametrize(
+    ("members", "key"),
+    [
+        ({"parameters": {"routing_key": "caller 12"}, "id": "mine"}, "caller 12"),
+        ({"parameters": {"routing_key": "é" * 256}}, "é" * 256),
+        ({"parameters": {}, "id": "mine"}, "mine"),
+        ({"id": "mine"}, "mine"),
+        ({}, None),
+    ],
+)
+def test_the_routing_key_is_the_parameter_else_the_id(
+    members: dict[str, Any], key: str | None
+) -> None:
+    assert accepted(**members).routing_key == key
+
+
+@pytest.mark.parametrize("key", ["", "p" * 257, 12, True, 1.0])
+def test_a_routing_key_that_is_no_short_text_is_refused(key: Any) -> None:
+    assert ask(parameters={"routing_key": key}) == refuse("bad-parameters")
+
+
 @pytest.mark.parametrize("subject", ["", "p" * 257, 12, True, 1.0])
 def test_a_subject_that_is_no_short_text_is_refused(subject: Any) -> None:
     assert ask(parameters={"subject": subject}) == refuse("bad-parameters")

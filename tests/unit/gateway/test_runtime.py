@@ -1,5 +1,6 @@
 """A version runs warm, in time, and on the event loop only where that is short."""
 
+import time
 from collections.abc import Iterator
 
 import ml_dtypes
@@ -8,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from gateway.errors import InputNotAccepted, RunFailed, RunTimeout
-from gateway.runtime import INLINE_LIMIT_US, Runner, Watchdog, may_loop
+from gateway.runtime import INLINE_LIMIT_US, ProcessorWatchdog, Runner, Watchdog, may_loop
 from registry.datatypes import Datatype
 from registry.errors import Rejected
 from registry.manifest import SampleTensor
@@ -100,6 +101,20 @@ def test_a_long_run_is_ended_at_its_deadline(watchdog: Watchdog) -> None:
 
     with pytest.raises(RunTimeout):
         endless.compute({"n": np.array([1 << 62])}, 1)
+
+
+def test_a_run_that_others_hold_up_is_ended_by_its_processor_time_alone() -> None:
+    watchdog, options = ProcessorWatchdog(0.05), RunOptions()
+    watchdog.begin(options)
+    time.sleep(0.3)
+    assert not options.terminate
+
+    used_s = time.thread_time()
+    while not options.terminate:
+        assert time.thread_time() - used_s < 10
+    assert time.thread_time() - used_s > 0.04
+    watchdog.end(options)
+    watchdog.close()
 
 
 def test_a_model_with_a_loop_is_never_short(watchdog: Watchdog) -> None:

@@ -110,4 +110,4 @@ def test_a_token_follows_the_word_bearer(header: str | None, token: str | None) 
 
 
 def test_every_role_has_a_meaning_of_its_own() -> None:
-    assert len(set(Role)) == 7
+    assert len(set(Role)) == 8
