@@ -9,13 +9,14 @@ PEERS := fastapi kserve mlserver litserve bentoml cpp
 CXX ?= g++
 
 .PHONY: demo test check format bench bench-peers bench-gate bench-docs profile
-.PHONY: coverage swap overload integration trail torture conformance kserve operators clean
+.PHONY: coverage diagrams swap overload integration trail torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gateway demo $(ARGS)
 
+# The tests of one file run in one process: two of those at a time.
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 coverage: .venv/dev.stamp
 	$(BIN)/python -m pytest --cov=gateway --cov=registry --cov-branch \
@@ -45,6 +46,9 @@ bench-gate: .venv/demo.stamp
 
 bench-docs: .venv/demo.stamp
 	$(BIN)/python -m loadtests.docs
+
+diagrams: .venv/demo.stamp
+	$(BIN)/python -m registry.diagrams docs/promoting.md docs/rollouts.md
 
 profile: .venv/demo.stamp .venv-peer-py-spy/peer.stamp
 	$(BIN)/python -m loadtests.profile $(ARGS)

@@ -7,7 +7,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.openapi.config import OpenAPIConfig
-from litestar.types import Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 import gateway
 from gateway.drift.gauges import DriftGauges
@@ -26,26 +26,37 @@ from gateway.http import (
     log,
     metrics,
     model_docs,
+    moves,
     operation,
+    promotions,
     replay,
     repository,
+    rollouts,
+    shadow,
     statistics,
     summary,
+    truth,
 )
 from gateway.http.access import check_access
 from gateway.http.bodies import in_time
+from gateway.http.conditions import provide_registry
 from gateway.http.docs import Documentation
 from gateway.http.inference import InferenceEndpoint
+from gateway.http.once import Once
 from gateway.http.problems import answer_error
 from gateway.http.reads import answer_recorded
 from gateway.http.replay import ReplayDesk
+from gateway.http.truth import TruthDesk
 from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.metrics import Meter
 from gateway.pipeline import Pipeline
 from gateway.replay.asking import Asking
 from gateway.replay.engines import ProcessApart
+from gateway.rollout.gauges import RolloutGauges
 from gateway.settings import Settings
+from gateway.shadow.gauges import ShadowGauges
+from gateway.shadow.state import ShadowFiles
 from registry.audit.published import PublishedLog
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
@@ -63,9 +74,18 @@ HANDLERS = (
     admin.list_models,
     admin.show_model,
     admin.show_version,
-    admin.promote,
-    admin.roll_back,
     admin.show_history,
+    moves.promote,
+    moves.roll_back,
+    moves.point_alias,
+    moves.remove_alias,
+    moves.retire,
+    promotions.list_promotions,
+    promotions.show_promotion,
+    promotions.approve,
+    promotions.reject,
+    promotions.show_promotion_policy,
+    promotions.set_promotion_policy,
     keys.create_key,
     keys.list_keys,
     keys.revoke_key,
@@ -91,6 +111,18 @@ HANDLERS = (
     drift.set_drift_policy,
     drift.list_findings,
     drift.close_finding,
+    truth.take_feedback,
+    truth.show_truth,
+    truth.show_truth_policy,
+    truth.set_truth_policy,
+    truth.show_labels,
+    rollouts.start_rollout,
+    rollouts.list_rollouts,
+    rollouts.show_rollout,
+    rollouts.pause_rollout,
+    rollouts.resume_rollout,
+    rollouts.abort_rollout,
+    shadow.show_shadow,
     summary.show_summary,
     export.export_records,
     log.show_checkpoint,
@@ -132,7 +164,7 @@ class Application:
     def __init__(
         self,
         inference: InferenceEndpoint,
-        litestar: Litestar,
+        litestar: ASGIApp,
         journal: Journal,
         *,
         body_deadline_s: float,
@@ -168,20 +200,27 @@ def build_application(
     inference = InferenceEndpoint(
         pipeline, body_limit=settings.body_limit, body_deadline_s=settings.body_deadline_s
     )
+    shadow_files = ShadowFiles(settings.shadow_dir)
     engine = ProcessApart(registry.artifacts, settings.run_deadline_s)
+    once = Once(registry.store)
     litestar = Litestar(
         HANDLERS,
         guards=[check_access],
         exception_handlers={Exception: answer_error},
+        before_request=once.begin,
         dependencies={
             "settings": _provide(settings),
-            "registry": _provide(registry),
+            "registry": provide_registry(registry),
             "loader": _provide(loader),
             "journal": _provide(journal),
             "trail": _provide(trail),
             "log": _provide(PublishedLog(registry.store, settings.checkpoint_path)),
             "meter": _provide(meter),
             "drift_gauges": _provide(DriftGauges(registry)),
+            "shadow_files": _provide(shadow_files),
+            "shadow_gauges": _provide(ShadowGauges(registry.store, shadow_files)),
+            "truth_desk": _provide(TruthDesk(registry, settings)),
+            "rollout_gauges": _provide(RolloutGauges(registry)),
             "replay_desk": _provide(ReplayDesk(registry, Asking(registry, trail, engine))),
         },
         state=State({"loader": loader}),
@@ -194,7 +233,9 @@ def build_application(
             use_handler_docstrings=True,
         ),
     )
-    return Application(inference, litestar, journal, body_deadline_s=settings.body_deadline_s)
+    return Application(
+        inference, once.over(litestar), journal, body_deadline_s=settings.body_deadline_s
+    )
 
 
 def _provide(value: Any) -> Provide:

@@ -42,6 +42,11 @@ _PLACES = {
     "drift-policy": "gateway.drift_cli:drift_policy",
     "findings": "gateway.drift_cli:findings",
     "notify": "gateway.notify_cli:notify",
+    "promotion-policy": "gateway.promotion_cli:promotion_policy",
+    "promotions": "gateway.promotion_cli:promotions",
+    "truth": "gateway.truth_cli:show_truth",
+    "truth-policy": "gateway.truth_cli:truth_policy",
+    "rollout": "gateway.rollout_cli:rollout",
 }
 
 
@@ -191,8 +196,15 @@ def keys() -> None:
     is_flag=True,
     help="Do not tell its holder, in a refusal, what would have been accepted.",
 )
+@click.option("--owner", help="Who holds it: keys of one owner are one person.")
 def create_key(
-    data_dir: Path, roles: tuple[str, ...], name: str, days: int | None, *, hides_expected: bool
+    data_dir: Path,
+    roles: tuple[str, ...],
+    name: str,
+    days: int | None,
+    owner: str | None,
+    *,
+    hides_expected: bool,
 ) -> None:
     """Make a key and print its token, this once."""
     registry, created = open_registry(data_dir, create=True), now()
@@ -204,6 +216,7 @@ def create_key(
         created=created,
         expires=expires,
         hides_expected=hides_expected,
+        owner=owner,
     )
     registry.add_key(key, local_author())
     click.echo(f"{key.id} has the roles: {', '.join(key.roles)}", err=True)
@@ -215,12 +228,15 @@ def create_key(
 def list_keys(data_dir: Path) -> None:
     """List all keys."""
     print_table(
-        ("id", "name", "roles", "created", "expires", "revoked"),
+        ("id", "name", "owner", "roles", "created", "expires", "revoked"),
         (
-            (key.id, key.name, ", ".join(key.roles), key.created, key.expires, key.revoked)
+            (
+                key.id, key.name, key.owner, ", ".join(key.roles),
+                key.created, key.expires, key.revoked,
+            )
             for key in open_registry(data_dir).store.api_keys()
         ),
-    )
+    )  # fmt: skip
 
 
 @keys.command("revoke")

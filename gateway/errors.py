@@ -20,6 +20,8 @@
     ├── UnsupportedMedia    a body that says it is neither JSON nor bytes
     ├── Overloaded          more requests than the worker takes on
     ├── ReplayBusy          another replay is under way
+    ├── ReportBusy          another report of ground truth is under way
+    ├── ReportTooLong       a report of ground truth takes too long
     ├── QueueTooLong        more work before a long run than its caller should wait for
     ├── TooLate             the caller's own timeout passed while the request waited
     ├── InputNotAccepted    the model itself refused the input
@@ -101,6 +103,28 @@ class NotErased(GatewayError):
         super().__init__(
             "Nothing was erased: the journal still holds records from before, which were not"
             f" integrated within {deadline_s:g} s; ask again."
+        )
+
+
+class IdempotencyKeyReused(GatewayError):
+    slug = "idempotency-key-reused"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"The Idempotency-Key {clip(key)!r} stands for another request already; nothing was"
+            " done. Send each request under a key of its own."
+        )
+
+
+class IdempotencyKeyBusy(GatewayError):
+    slug = "idempotency-key-busy"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"The request under the Idempotency-Key {clip(key)!r} was begun already, and its answer"
+            " is not, or not yet, kept. Look whether it was done before you send it anew."
         )
 
 
@@ -203,6 +227,20 @@ class ReplayBusy(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("Another record is being replayed by this worker; try again later.")
+
+
+class ReportBusy(GatewayError):
+    slug = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("Another report is being made by this worker; try again later.")
+
+
+class ReportTooLong(GatewayError):
+    slug = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("The report takes too long or too much; ask for a shorter window.")
 
 
 class TooLate(GatewayError):

@@ -118,9 +118,16 @@ class Observation:
     no more then, and the log says so.
     """
 
-    def __init__(self, file: SummaryFile, roster: Callable[[], Roster]) -> None:
+    def __init__(
+        self,
+        file: SummaryFile,
+        roster: Callable[[], Roster],
+        evidence: Callable[[], list[LaneCounts]] = list,
+    ) -> None:
+        """Write values to `file`, and with them the evidence of rollouts, which others count."""
         self._file = file
         self._roster = roster
+        self._evidence = evidence
         self._series: dict[_Key, _Series] = {}
         # All that was counted, of versions that are served no more as well.
         self._lanes: dict[_Key, LaneCounts] = {}
@@ -174,7 +181,7 @@ class Observation:
             self._fold(series)
         if self._folds:
             await asyncio.wait(self._folds)
-        lanes = self._gather()
+        lanes = [*self._gather(), *self._evidence()]
         if lanes != self._written:
             try:
                 await asyncio.to_thread(self._file.write, lanes)

@@ -11,7 +11,7 @@ from gateway.protocol.reader import RequestReader
 from gateway.protocol.refusal import Refusal
 from gateway.replay.what_if import as_body
 from registry.audit.query import AuditTrail
-from registry.audit.replay import Reason, Why, read_whole
+from registry.audit.replay import Kept, Reason, read_whole
 from registry.distribution import Reference
 from registry.entry import Payload
 from registry.errors import Gone, PayloadNotFound
@@ -62,12 +62,28 @@ def recorded_requests(trail: AuditTrail, wanted: RecordFilter) -> Iterator[Recor
         record = found.record
         if record.kind is not Kind.INFERENCE:
             continue
-        try:
-            yield record, trail.payload(record.id)
-        except Gone as error:
-            yield record, error.slug
-        except PayloadNotFound:
-            yield record, record.payload or Reason.PAYLOAD
+        yield record, read_payload(trail, record)
+
+
+def read_payload(trail: AuditTrail, record: AuditRecord) -> Payload | str:
+    """Return the payload of a record, or why there is none: see `recorded_requests`."""
+    try:
+        return trail.payload(record.id)
+    except Gone as error:
+        return error.slug
+    except PayloadNotFound:
+        return record.payload or Reason.PAYLOAD
+
+
+def kept_or_why(record: AuditRecord, payload: Payload | str) -> Kept | str:
+    """Decode a payload that is as it was, or say in a word why it cannot be judged."""
+    if isinstance(payload, str):
+        return payload
+    kept = read_whole(record, payload)
+    if isinstance(kept, Kept):
+        return kept
+    is_gone = kept.reason is Reason.PAYLOAD
+    return (record.payload if is_gone else None) or kept.reason.value
 
 
 class Rehearsing:
@@ -92,7 +108,7 @@ class Rehearsing:
             if isinstance(effects, str):
                 unjudged[effects] += 1
                 continue
-            done = set(_done(record))
+            done = set(done_effects(record))
             refused += _is_refusal(effects)
             refused_then += _is_refusal(done)
             rehearsed.add(record.id, effects)
@@ -109,12 +125,9 @@ class Rehearsing:
 
     def _effects(self, record: AuditRecord, payload: Payload | str) -> set[str] | str:
         """Name what the rules would do to a request, or why nobody can say."""
-        if isinstance(payload, str):
-            return payload
-        kept = read_whole(record, payload)
-        if isinstance(kept, Why):
-            is_gone = kept.reason is Reason.PAYLOAD
-            return (record.payload if is_gone else None) or kept.reason.value
+        kept = kept_or_why(record, payload)
+        if isinstance(kept, str):
+            return kept
         request = self._reader.decode(*as_body(kept.inputs))
         if isinstance(request, Refusal):
             return OTHER_SIGNATURE
@@ -152,7 +165,7 @@ class _Lines:
         )
 
 
-def _done(record: AuditRecord) -> Iterator[str]:
+def done_effects(record: AuditRecord) -> Iterator[str]:
     """Name what a record says was done, as `gateway.contract.Violations.effects` does."""
     labels: Mapping[str, tuple[str, ...]] = {
         "rejected": record.violations,

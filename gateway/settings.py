@@ -81,6 +81,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.data_dir / "summaries"
 
     @property
+    def shadow_dir(self) -> Path:
+        return self.data_dir / "shadow"
+
+    @property
     def journal_dir(self) -> Path:
         return self.data_dir / "journal"
 

@@ -146,6 +146,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     def _measure(self, log: Path) -> Session:
         data_dir = self.folder / "data"
         shutil.copytree(self.material.data_dir, data_dir)
+        if self.subject.prepare is not None:
+            self.subject.prepare(data_dir)
         command = fill(
             self.subject,
             data_dir=data_dir,

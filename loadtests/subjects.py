@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from loadtests.errors import LoadTestError
 from loadtests.forms import PLAIN_BYTES, SERVICE_JSON, SESSION_JSON, V2_BINARY, V2_JSON, Form
 from loadtests.model import COLUMNS, MODEL
 from loadtests.modes import MODE, UNGOVERNED, UNRECORDED, UNWATCHED
+from loadtests.rollouts import share_with_twin
 from loadtests.server import PORT
 from loadtests.workloads import Workload
 
@@ -23,6 +24,7 @@ GATEWAY, FASTAPI = "gateway", "FastAPI"
 UNCHECKED, UNAUDITED, UNGUARDED = (
     "gateway, no rules or statistics", "gateway, no audit", "gateway, no governance",
 )  # fmt: skip
+CANARY = "gateway, canary of 10 %"
 OUR_CPP, ONNXRUNTIME_SERVER = "C++ (our own, Beast)", "C++ onnxruntime-server"
 
 # Names the program of a server that no package brings.
@@ -49,16 +51,17 @@ class Subject(Struct, frozen=True, kw_only=True):
     """What is measured.
 
     `small` and `large` are the forms for a few rows and for a large batch, of which some servers
-    have none. `opening` has to be sent before the first question. `program` must exist for it to be
-    measured, and `remedy` says how it comes to. `packages` are those of its environment that its
-    speed depends on; a subject without any has a command that shows what it is made of. `once`
-    spares it all rounds but the first.
+    have none. `prepare` changes the data directory that it serves. `opening` has to be sent before
+    the first question. `program` must exist for it to be measured, and `remedy` says how it comes
+    to. `packages` are those of its environment that its speed depends on; a subject without any has
+    a command that shows what it is made of. `once` spares it all rounds but the first.
     """
 
     name: str
     command: Sequence[str]
     small: Form = V2_JSON
     large: Form | None = V2_JSON
+    prepare: Callable[[Path], None] | None = None
     opening: Opening | None = None
     environment: Mapping[str, str] = {}
     program: Path = Path(sys.executable)
@@ -87,7 +90,9 @@ class Subject(Struct, frozen=True, kw_only=True):
         return found
 
 
-def _gateway(name: str, module: str, mode: str = "") -> Subject:
+def _gateway(
+    name: str, module: str, mode: str = "", prepare: Callable[[Path], None] | None = None
+) -> Subject:
     return Subject(
         name=name,
         command=(sys.executable, "-m", module, *_SERVE),
@@ -95,6 +100,7 @@ def _gateway(name: str, module: str, mode: str = "") -> Subject:
         environment={MODE: mode} if mode else {},
         packages=("litestar", "msgspec", "numpy", "onnxruntime", "uvicorn", "uvloop", "apsw"),
         has_record=mode in {"", UNWATCHED},
+        prepare=prepare,
     )
 
 
@@ -164,6 +170,7 @@ def all_subjects() -> list[Subject]:
     """Return every subject, installed or not."""
     return [
         _gateway(GATEWAY, "gateway.cli"),
+        _gateway(CANARY, "gateway.cli", prepare=share_with_twin),
         _gateway(UNCHECKED, "loadtests.modes", UNWATCHED),
         _gateway(UNAUDITED, "loadtests.modes", UNRECORDED),
         _gateway(UNGUARDED, "loadtests.modes", UNGOVERNED),

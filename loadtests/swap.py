@@ -1,88 +1,41 @@
-"""`make swap`: promotions and rollbacks under load, with every answer checked.
+"""`make swap`: promotions and rollbacks under load, with the bytes of every answer checked.
 
 Clients send at a steady rate and never wait for each other, so latencies count from the moment a
-request was meant to leave. Meanwhile version 2 is promoted and rolled back again and again through
-the admin routes. An answer must be the one of the version it names; and once every worker says
-that it obeys a change, no answer to a later request may name the version before it.
+request was meant to leave. Meanwhile version 2 answers some callers in a canary, is promoted, and
+is rolled back, again and again. The bytes of an answer must be those of the version it names; and
+once every worker says that it obeys a change, no answer to a later request may name the version
+before it.
 """
 
 import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx
-import numpy as np
+import msgspec
 from msgspec import Struct, field
 from rich.console import Console
-from rich.table import Table
 
+from loadtests.caller import Answer, Caller, Target
 from loadtests.errors import LoadTestError
-from loadtests.model import MODEL, PROBABILITIES, TOLERANCE, train
+from loadtests.model import COLUMNS, INPUT, MODEL, PROBABILITIES, Trained, shortest, train
+from loadtests.rollouts import CANARY_POINTS, start_canary
 from loadtests.server import gateway_command, publish, run_server, wait_until_ready
+from loadtests.swap_report import Report, Sample, Swap, report, tabulate
+from registry.session import open_session
 
 _POLL_S = 0.01
 _LONGEST_SWAP_S = 10.0
 _SETTLE_S = 0.2
-
-
-class Target(Struct, frozen=True, kw_only=True):
-    """The model under load: a request, and the values that each version's output must hold."""
-
-    url: str
-    key: str
-    model: str
-    body: Mapping[str, Any]
-    output: str
-    expected: Mapping[str, Sequence[float]]
-
-    def client(self) -> httpx.AsyncClient:
-        headers = {"authorization": f"Bearer {self.key}"}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=10)
-
-
-class Swap(Struct, frozen=True, kw_only=True):
-    """One change of champion, in seconds of the monotonic clock.
-
-    `old` is the version before it, `asked` and `answered` tell when the admin route was, `obeyed`
-    when every worker said that it serves the new version.
-    """
-
-    old: str
-    asked: float
-    answered: float
-    obeyed: float
-
-
-class Sample(Struct, frozen=True, kw_only=True):
-    """One request: when it was meant to leave, left and was answered, by which version, or why not.
-
-    `fault` is empty for a right answer.
-    """
-
-    meant: float
-    left: float
-    answered: float
-    version: str
-    fault: str = ""
-
-
-class Report(Struct, frozen=True, kw_only=True):
-    """What clients met. Seconds; latencies are of the answers to requests meant during swaps."""
-
-    swaps: int
-    requests: int
-    failures: list[str]
-    longest_to_obey_s: float
-    longest_old_answer_s: float
-    p50_s: float
-    p99_s: float
-    p99_in_swaps_s: float
-    most_behind_s: float
+_ROWS = 120
+_BATCHES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15)
+_LENGTH = "inference-header-content-length"
 
 
 class _Load(Struct, kw_only=True):
@@ -90,15 +43,22 @@ class _Load(Struct, kw_only=True):
 
     target: Target
     period_s: float
+    numbers: Any = field(default_factory=count)
     stopping: bool = False
     samples: list[Sample] = field(default_factory=list)
 
 
 async def swap_under_load(
-    target: Target, *, swaps: int, clients: int = 8, per_second: float = 200.0
+    target: Target,
+    *,
+    swaps: int,
+    clients: int = 16,
+    per_second: float = 200.0,
+    seconds: float = 0.0,
 ) -> Report:
     """Promote version 2 and roll back by turns, under a steady load; version 1 must be live.
 
+    The changes are spread over so many seconds, or follow each other as soon as they are obeyed.
     Raises LoadTestError where a change is refused, or a worker does not obey it.
     """
     load = _Load(target=target, period_s=clients / per_second)
@@ -106,7 +66,7 @@ async def swap_under_load(
         for number in range(clients):
             tasks.create_task(_send_steadily(load, number / per_second))
         try:
-            made = await _swap(target, swaps)
+            made = await _swap(target, swaps, seconds)
         finally:
             load.stopping = True
     return report(load.samples, made)
@@ -114,56 +74,83 @@ async def swap_under_load(
 
 async def _send_steadily(load: _Load, offset_s: float) -> None:
     meant = time.monotonic() + offset_s
-    async with load.target.client() as client:
+    caller = Caller(load.target)
+    try:
         while not load.stopping:
             await asyncio.sleep(max(0.0, meant - time.monotonic()))
-            load.samples.append(await _ask(client, load.target, meant))
+            load.samples.append(await _ask(caller, load.target, next(load.numbers), meant))
             meant += load.period_s
+    finally:
+        caller.close()
 
 
-async def _ask(client: httpx.AsyncClient, target: Target, meant: float) -> Sample:
+async def _ask(caller: Caller, target: Target, number: int, meant: float) -> Sample:
     left = time.monotonic()
     version = fault = ""
+    which = number % len(target.bodies)
     try:
-        answer = await client.post(f"/v2/models/{target.model}/infer", json=target.body)
-        if answer.status_code == 200:
-            version, fault = _check(answer.json(), target)
+        answer = await caller.ask(target.bodies[which])
+        if answer.status == 200:
+            version, fault = _check(answer, target, which)
         else:
-            fault = f"status {answer.status_code}: {answer.text}"
-    except httpx.HTTPError as error:
+            fault = f"status {answer.status}: {answer.content!r}"
+    except (OSError, EOFError) as error:
         fault = f"{type(error).__name__}: {error}"
     return Sample(meant=meant, left=left, answered=time.monotonic(), version=version, fault=fault)
 
 
-def _check(answer: Mapping[str, Any], target: Target) -> tuple[str, str]:
-    version = answer["model_version"]
-    found = {output["name"]: output["data"] for output in answer["outputs"]}[target.output]
-    wanted = target.expected[version]
-    if np.shape(found) == np.shape(wanted) and np.allclose(found, wanted, rtol=0, atol=TOLERANCE):
-        return version, ""
-    return version, f"version {version} answered {found}"
+def _check(answer: Answer, target: Target, which: int) -> tuple[str, str]:
+    """Return the version that an answer names, and what is wrong with the bytes of its output."""
+    at = int(answer.fields[_LENGTH])
+    head = msgspec.json.decode(answer.content[:at])
+    version: str = head["model_version"]
+    for output in head["outputs"]:
+        size = output["parameters"]["binary_data_size"]
+        if output["name"] == target.output:
+            found = answer.content[at : at + size]
+            is_right = found in target.expected[version][which]
+            return version, "" if is_right else f"version {version} answered {found.hex()}"
+        at += size
+    return version, f"version {version} answered without {target.output}"
 
 
-async def _swap(target: Target, swaps: int) -> list[Swap]:
+async def _swap(target: Target, swaps: int, seconds: float) -> list[Swap]:
     made: list[Swap] = []
+    begun = time.monotonic()
     async with target.client() as client:
         for number in range(swaps):
-            await asyncio.sleep(_SETTLE_S)
-            is_promotion = number % 2 == 0
-            if is_promotion:
-                verb, change = "promotions", {"version": 2, "reason": "a swap under load"}
+            due = begun + seconds * number / swaps
+            await asyncio.sleep(max(_SETTLE_S, due - time.monotonic()))
+            if number % 2 == 0:
+                made.append(await _start_canary(client, target))
+                await asyncio.sleep(_SETTLE_S)
+                change = {"version": 2, "reason": "a swap under load"}
+                made.append(await _change(client, target, "promotions", change, old="1"))
             else:
-                verb, change = "rollback", {"reason": "a swap under load"}
-            asked = time.monotonic()
-            answer = await client.post(f"/admin/models/{target.model}/{verb}", json=change)
-            answered = time.monotonic()
-            if answer.status_code != 200:
-                raise LoadTestError(f"The change was refused: {answer.text}")
-            obeyed = await _wait_until_obeyed(client, target, answered)
-            old = "1" if is_promotion else "2"
-            made.append(Swap(old=old, asked=asked, answered=answered, obeyed=obeyed))
+                change = {"reason": "a swap under load"}
+                made.append(await _change(client, target, "rollback", change, old="2"))
         await asyncio.sleep(_SETTLE_S)
     return made
+
+
+async def _start_canary(client: httpx.AsyncClient, target: Target) -> Swap:
+    asked = time.monotonic()
+    await asyncio.to_thread(start_canary, target.data_dir, target.model, CANARY_POINTS)
+    answered = time.monotonic()
+    obeyed = await _wait_until_obeyed(client, target, answered)
+    return Swap(old="", asked=asked, answered=answered, obeyed=obeyed)
+
+
+async def _change(
+    client: httpx.AsyncClient, target: Target, verb: str, change: Mapping[str, Any], *, old: str
+) -> Swap:
+    asked = time.monotonic()
+    answer = await client.post(f"/admin/models/{target.model}/{verb}", json=change)
+    answered = time.monotonic()
+    if answer.status_code != 200:
+        raise LoadTestError(f"The change was refused: {answer.text}")
+    obeyed = await _wait_until_obeyed(client, target, answered)
+    return Swap(old=old, asked=asked, answered=answered, obeyed=obeyed)
 
 
 async def _wait_until_obeyed(client: httpx.AsyncClient, target: Target, since: float) -> float:
@@ -175,88 +162,69 @@ async def _wait_until_obeyed(client: httpx.AsyncClient, target: Target, since: f
     raise LoadTestError(f"A worker did not obey within {_LONGEST_SWAP_S:g} s.")
 
 
-def report(samples: Sequence[Sample], swaps: Sequence[Swap]) -> Report:
-    """Judge the samples of a run by its swaps."""
-    failures = [sample.fault for sample in samples if sample.fault]
-    longest_old_s = 0.0
-    during: list[float] = []
-    ends = [*(swap.asked for swap in swaps), float("inf")][1:]
-    for swap, end in zip(swaps, ends, strict=True):
-        for sample in samples:
-            if swap.answered <= sample.meant <= swap.obeyed:
-                during.append(sample.answered - sample.meant)
-            # What was answered after the next change was asked for may have met that one.
-            if sample.version != swap.old or sample.answered >= end:
-                continue
-            if sample.left > swap.obeyed:
-                failures.append(f"version {swap.old} answered after every worker had left it")
-            longest_old_s = max(longest_old_s, sample.answered - swap.answered)
-    latencies = [sample.answered - sample.meant for sample in samples]
-    return Report(
-        swaps=len(swaps),
-        requests=len(samples),
-        failures=failures,
-        longest_to_obey_s=max((swap.obeyed - swap.answered for swap in swaps), default=0.0),
-        longest_old_answer_s=longest_old_s,
-        p50_s=_percentile(latencies, 50),
-        p99_s=_percentile(latencies, 99),
-        p99_in_swaps_s=_percentile(during, 99),
-        most_behind_s=max((sample.left - sample.meant for sample in samples), default=0.0),
-    )
-
-
-def _percentile(values: Sequence[float], percent: float) -> float:
-    return float(np.percentile(values, percent)) if values else 0.0
-
-
-def tabulate(found: Report) -> Table:
-    """Show what clients met."""
-    table = Table(title="Changes of champion under load", show_header=False)
-    rows = {
-        "changes of champion": f"{found.swaps}",
-        "requests": f"{found.requests:,}",
-        "failures": f"{len(found.failures)}",
-        "longest until every worker obeyed": f"{found.longest_to_obey_s * 1000:.0f} ms",
-        "last answer of the version before": f"{found.longest_old_answer_s * 1000:.0f} ms",
-        "p50": f"{found.p50_s * 1000:.1f} ms",
-        "p99": f"{found.p99_s * 1000:.1f} ms",
-        "p99 of requests during changes": f"{found.p99_in_swaps_s * 1000:.1f} ms",
-        "most that a client was behind its rate": f"{found.most_behind_s * 1000:.1f} ms",
-    }
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
-
-
-def run(folder: Path, *, swaps: int, workers: int, per_second: float) -> Report:
+def run(
+    folder: Path, *, swaps: int, workers: int, per_second: float, seconds: float, transport: str
+) -> Report:
     """Serve two versions with different answers, and swap them under load."""
     data_dir = folder / "data"
     versions = [train(strength=1.0), train(strength=0.01)]
     drafts = [(one.artifact, one.draft) for one in versions]
     key = publish(data_dir, MODEL, drafts)
-    with run_server(gateway_command(data_dir, workers=workers), folder / "log") as server:
+    command = [*gateway_command(data_dir, workers=workers), "--transport", transport]
+    with run_server(command, folder / "log") as server:
         wait_until_ready(server, lambda client: client.get("/v2/health/ready").status_code == 200)
         target = Target(
             url=server.url,
             key=key,
             model=MODEL,
-            body=versions[0].body("swap"),
+            bodies=[_body(versions[0], row) for row in range(_ROWS)],
             output=PROBABILITIES,
-            expected={str(n): one.probabilities for n, one in enumerate(versions, 1)},
+            expected={str(n): _answers(one) for n, one in enumerate(versions, 1)},
+            data_dir=data_dir,
         )
-        return asyncio.run(swap_under_load(target, swaps=swaps, per_second=per_second))
+        return asyncio.run(
+            swap_under_load(target, swaps=swaps, per_second=per_second, seconds=seconds)
+        )
+
+
+def _body(trained: Trained, row: int) -> bytes:
+    data = shortest(trained.rows[row])
+    tensor = {"name": INPUT, "shape": [1, COLUMNS], "datatype": "FP32", "data": data}
+    return msgspec.json.encode({"inputs": [tensor], "parameters": {"binary_data_output": True}})
+
+
+def _answers(trained: Trained) -> list[frozenset[bytes]]:
+    """Return the bytes that a version's artifact has for each row, alone and among others."""
+    session = open_session(trained.artifact)
+    rows = trained.rows[:_ROWS]
+    found: list[set[bytes]] = [set() for _ in rows]
+    for size in _BATCHES:
+        for start in range(0, _ROWS, size):
+            [values] = session.run([PROBABILITIES], {INPUT: rows[start : start + size]})
+            for row, value in enumerate(values, start):
+                found[row].add(value.tobytes())
+    return [frozenset(one) for one in found]
 
 
 @click.command()
 @click.option("--swaps", default=20, show_default=True, help="Changes of champion.")
 @click.option("--workers", default=2, show_default=True, help="Workers of the gateway.")
 @click.option("--per-second", default=200.0, show_default=True, help="Requests of all clients.")
-def main(swaps: int, workers: int, per_second: float) -> None:
+@click.option("--seconds", default=0.0, help="Spread the changes over so long a time.")
+@click.option("--transport", default="protocol", show_default=True, help="Of the gateway.")
+def main(swaps: int, workers: int, per_second: float, seconds: float, transport: str) -> None:
     """Promote and roll back under load; ends with status 1 if any request failed."""
     console = Console()
     try:
         with tempfile.TemporaryDirectory(prefix="swap-") as folder:
-            found = run(Path(folder), swaps=swaps, workers=workers, per_second=per_second)
+            found = run(
+                Path(folder),
+                swaps=swaps,
+                workers=workers,
+                per_second=per_second,
+                seconds=seconds,
+                transport=transport,
+            )
     except LoadTestError as error:
         console.print(str(error))
         sys.exit(1)

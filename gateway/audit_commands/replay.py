@@ -57,7 +57,7 @@ def replay_records(  # noqa: PLR0917 - click passes them by name
     engine = Sessions(registry.artifacts, _DEADLINE_S)
     asking = Asking(registry, AuditTrail(registry.store, data_dir / "journal"), engine)
     try:
-        summary = summarise(_with_progress(asking.ask_all(wanted, limit, version)))
+        summary = summarise(with_progress(asking.ask_all(wanted, limit, version)))
     finally:
         engine.close()
     said = ", ".join(f"{count} {result}" for result, count in summary.results.items())
@@ -70,7 +70,7 @@ def replay_records(  # noqa: PLR0917 - click passes them by name
         sys.exit(1)
 
 
-def _with_progress(replays: Iterator[T]) -> Iterator[T]:
+def with_progress(replays: Iterator[T]) -> Iterator[T]:
     """Say on a terminal how many are done, once in a while."""
     started = told = time.monotonic()
     for count, replay in enumerate(replays, 1):

@@ -28,6 +28,7 @@ from registry.tensors import Tensor
 
 VERSION_1_MONTHS = (1, 2, 3)
 VERSION_2_MONTHS = (1, 2, 3, 4, 5, 6)
+VERSION_3_SHUFFLED = ("hour", "temp", "wind_speed", "precip", "visib")
 REPLAY_MONTH = 7
 
 TEXTS = ("carrier", "origin", "dest")
@@ -49,17 +50,23 @@ class Flight(Struct, frozen=True):
 
 
 def train(
-    months: Collection[int], *, rows: int | None = None, seed: int = _SEED
+    months: Collection[int],
+    *,
+    rows: int | None = None,
+    shuffled: Collection[str] = (),
+    seed: int = _SEED,
 ) -> tuple[bytes, Draft]:
     """Train on the flights of some months, measured on a fifth of them that is held out.
 
-    `rows` bounds the flights used, for speed. Raises Rejected where the ONNX artifact does not
-    answer as scikit-learn does.
+    `rows` bounds the flights used, for speed. Each `shuffled` input has the values of other
+    flights, as after a join by the wrong key: such a model is broken, and nothing of it says so.
+    Raises Rejected where the ONNX artifact does not answer as scikit-learn does.
     """
     flights = load_flights()
     flights = flights[flights["month"].isin(months)]
     if rows is not None and rows < len(flights):
         flights = flights.sample(rows, random_state=seed)
+    flights = _shuffle(flights, shuffled, seed)
     training, holdout = train_test_split(
         flights, test_size=_HELD_OUT_SHARE, random_state=seed, stratify=flights[OUTCOME]
     )
@@ -131,6 +138,12 @@ def load_flights() -> pd.DataFrame:
 def known_airlines() -> tuple[str, ...]:
     """Name the carriers of the data set's own list, rare ones included."""
     return tuple(sorted(pd.read_csv(_data_file("airlines.csv"))["carrier"]))
+
+
+def _shuffle(flights: pd.DataFrame, inputs: Collection[str], seed: int) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    mixed = {name: generator.permutation(flights[name].to_numpy()) for name in inputs}
+    return flights.assign(**mixed)
 
 
 def _new_pipeline(seed: int) -> Pipeline:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any
 
 import httpx
@@ -11,7 +12,9 @@ from msgspec import Struct
 from gateway.demo.flights import TEXTS, Flight
 
 MODEL = "flights"
+SEGMENT = "origin"  # the request parameter by which paired answers are counted apart
 _CONNECTIONS = 16
+_MOST_TRIES = 20
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -20,15 +23,31 @@ class Reply(Struct, frozen=True, kw_only=True):
     status: int
     record_id: str
     version: str | None
-    late_probability: float | None
+    lane: str | None
     flags: str | None
     violations: tuple[dict[str, Any], ...]
     latency_ms: float
+    tries: int = 1
 
 
-def write_request(flight: Flight) -> dict[str, Any]:
+class Traffic:
+    """Flights that are still to be asked for, each once; a caller is known by its flight."""
+
+    def __init__(self, flights: Sequence[Flight], seed: int) -> None:
+        self._waiting = list(enumerate(flights))
+        Random(seed).shuffle(self._waiting)  # noqa: S311 - an order, no secret
+
+    def take(self, count: int) -> list[tuple[int, Flight]]:
+        """Return the next flights with their numbers, fewer where there are no more."""
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        return taken
+
+
+def write_request(flight: Flight, number: int) -> dict[str, Any]:
     """Write one flight as a request of the Open Inference Protocol, one tensor for each input."""
     return {
+        "id": f"flight-{number}",
+        "parameters": {SEGMENT: flight.inputs[SEGMENT]},
         "inputs": [
             {
                 "name": name,
@@ -37,42 +56,56 @@ def write_request(flight: Flight) -> dict[str, Any]:
                 "data": [value],
             }
             for name, value in flight.inputs.items()
-        ]
+        ],
     }
 
 
-async def ask(client: httpx.AsyncClient, flight: Flight) -> Reply:
-    """Ask for one flight. Raises httpx.HTTPError where no answer comes."""
-    started = time.perf_counter()
-    response = await client.post(f"/v2/models/{MODEL}/infer", json=write_request(flight))
-    latency_ms = (time.perf_counter() - started) * 1000
+async def ask(client: httpx.AsyncClient, flight: Flight, number: int) -> Reply:
+    """Ask for one flight, again when a busy gateway says so, as callers do.
+
+    Raises httpx.HTTPError where no answer comes.
+    """
+    request, tries = write_request(flight, number), 0
+    while True:
+        tries += 1
+        started = time.perf_counter()
+        response = await client.post(f"/v2/models/{MODEL}/infer", json=request)
+        latency_ms = (time.perf_counter() - started) * 1000
+        if response.status_code != 503 or tries == _MOST_TRIES:
+            break
+        await asyncio.sleep(float(response.headers.get("retry-after", 1)))
     body = response.json()
     parameters = body.get("parameters", {})
-    outputs = {output["name"]: output["data"] for output in body.get("outputs", ())}
     return Reply(
         status=response.status_code,
         record_id=response.headers.get("x-record-id", ""),
         version=body.get("model_version"),
-        late_probability=outputs["probabilities"][1] if outputs else None,
+        lane=parameters.get("lane"),
         flags=parameters.get("flags"),
         violations=tuple(body.get("violations", ())),
         latency_ms=latency_ms,
+        tries=tries,
     )
 
 
 async def replay(
-    url: str, token: str, flights: Sequence[Flight], advance: Callable[[], object]
+    url: str,
+    token: str,
+    flights: Sequence[tuple[int, Flight]],
+    advance: Callable[[], object],
 ) -> list[Reply]:
     """Ask for all flights over a few connections at once; replies stand in the flights' order."""
     waiting = iter(enumerate(flights))
     replies: dict[int, Reply] = {}
 
     async def work(client: httpx.AsyncClient) -> None:
-        for number, flight in waiting:
-            replies[number] = await ask(client, flight)
+        for place, (number, flight) in waiting:
+            replies[place] = await ask(client, flight, number)
             advance()
 
     headers = {"authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=url, headers=headers, timeout=60, trust_env=False
+    ) as client:
         await asyncio.gather(*(work(client) for _ in range(_CONNECTIONS)))
-    return [replies[number] for number in range(len(flights))]
+    return [replies[place] for place in range(len(flights))]

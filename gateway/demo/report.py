@@ -1,4 +1,4 @@
-"""What the demo saw, held against what it promised, and shown in one table."""
+"""What the demo saw, told as it happens, each thing held against what was promised."""
 
 import statistics
 from collections import Counter
@@ -7,12 +7,17 @@ from typing import Any
 
 from msgspec import Struct
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from gateway.demo.replay import MODEL, Reply
-from registry.manifest import Metric
+from gateway.demo.replay import Reply
+from gateway.demo.rollout import Shown, Stage
+from gateway.rollout.words import guard_name, judgement_words
+from registry.records import Lane
+from registry.rollouts import POINTS, Phase, Plan, Rollout
 
 _LONGEST_SWAP_MS = 1000
+# Sharing by chance: so many standard deviations off happens once in 16,000 runs.
+_FAR = 4
 
 
 class Check(Struct, frozen=True):
@@ -24,23 +29,33 @@ class Check(Struct, frozen=True):
 
 
 class Summary:
-    """Collects the checks of a run."""
+    """Tells each thing as it happens, and keeps whether it is as promised."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
         self.checks: list[Check] = []
+        self._console = console
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all so far is as promised."""
+        return all(check.holds for check in self.checks)
+
+    def begin(self, title: str, what: str) -> None:
+        """Begin an act: its title, and what it is about for somebody who is new here."""
+        self._console.print()
+        self._console.print(Text.assemble((title, "bold"), " ", (what, "dim")))
 
     def add_replay(self, what: str, replies: Sequence[Reply], expected_version: str) -> None:
         """Every flight is answered, and by the version that is live; a flag does not hinder it."""
         statuses = Counter(reply.status for reply in replies)
-        versions = Counter(reply.version for reply in replies if reply.status == 200)
         flagged = sum(reply.flags is not None for reply in replies)
         latency_ms = statistics.median(reply.latency_ms for reply in replies)
-        by = ", ".join(f"{count:,} by version {version}" for version, count in versions.items())
         self._add(
             what,
-            f"{statuses[200]:,} of {len(replies):,} answered: {by}; {flagged} flagged; "
-            f"median {latency_ms:.1f} ms",
-            statuses[200] == len(replies) and set(versions) == {expected_version},
+            f"{statuses[200]:,} of {len(replies):,} answered: {_by(replies)}; "
+            f"{flagged:,} flagged as unlike training; median {latency_ms:.0f} ms{_tried(replies)}",
+            statuses[200] == len(replies)
+            and {reply.version for reply in replies} == {expected_version},
         )
 
     def add_refusals(self, replies: Sequence[Reply]) -> None:
@@ -57,25 +72,135 @@ class Summary:
                 reply.status == 400 and named and reply.record_id != "",
             )
 
+    def add_drift(self, report: dict[str, Any]) -> None:
+        """What July has and the winter had not is seen: the temperature."""
+        material = [one for one in report["features"] if one["comparison"]["level"] == "material"]
+        worst = sorted(material, key=lambda one: -one["comparison"]["effect"])[:3]
+        told = [f"{one['feature']} {one['comparison']['effect']:.0%}" for one in worst]
+        self._add(
+            "Drift",
+            f"{report['rows']:,} flights of July are not as in winter; shares that moved most: "
+            + ", ".join(told),
+            any(one["feature"] == "temp" for one in material),
+        )
+
+    def add_plan(self, plan: Plan) -> None:
+        """Guards are declared before anything is seen."""
+        guards = [f"{guard_name(one)} (margin {one.margin:g})" for one in plan.guards]
+        share = plan.stages[-1].points / POINTS
+        self._add(
+            "Declared before the start",
+            f"shadow, then {share:.0%} of the callers; must not be worse in " + ", ".join(guards),
+            bool(guards),
+        )
+
+    def add_shadow(self, stage: Stage, report: dict[str, Any]) -> None:
+        """A shadow answers nobody, and its predictions are compared in pairs."""
+        by = [
+            f"{one['segment']} {1 - one['differing'] / max(1, one['compared']):.0%}"
+            for one in report["segments"]
+        ]
+        labels = [one for one in report["outputs"] if one["output"] == "label"]
+        agreement = (labels[0]["agreement"] or 0.0) if labels else 0.0
+        is_apart = {reply.lane for reply in stage.replies} == {Lane.CHAMPION}
+        self._add(
+            "Shadow",
+            f"{len(stage.replies):,} answers: {_by(stage.replies)}{_tried(stage.replies)}; beside "
+            f"{report['compared']:,} of them version {report['challenger']} ran too, says late or "
+            f"not as the champion in {agreement:.0%} (alike in all, by origin: {', '.join(by)}) "
+            f"and failed {report['failed']}",
+            is_apart and _all_answered(stage) and report["compared"] > 0 and not report["failed"],
+        )
+
+    def add_canary(self, stage: Stage, rollout: Rollout) -> None:
+        """A canary answers its share of the callers, and no other version answers them."""
+        share = rollout.plan.stages[rollout.stage].points / POINTS
+        count = len(stage.replies)
+        canary = [reply for reply in stage.replies if reply.lane == Lane.CANARY]
+        seen = len(canary) / max(1, count)
+        far = _FAR * (share * (1 - share) / max(1, count)) ** 0.5
+        versions = {(reply.lane, reply.version) for reply in stage.replies}
+        expected = {
+            (Lane.CANARY, str(rollout.plan.challenger)),
+            (Lane.CHAMPION, str(rollout.champion)),
+        }
+        self._add(
+            "Canary",
+            f"{count:,} answers: {_by(stage.replies)}, or {seen:.1%}{_tried(stage.replies)}",
+            abs(seen - share) <= far and versions == expected and _all_answered(stage),
+        )
+
+    def add_truth(self, stage: Stage) -> None:
+        """Every label is taken."""
+        self._add(
+            "Ground truth",
+            f"came later, of all {stage.labels:,} flights: whether each arrived late in truth",
+            stage.labels == len(stage.replies) + len(stage.late),
+        )
+
+    def add_verdict(self, shown: Shown, action: str, phase: Phase) -> None:
+        """The controller decides, on evidence that is kept with the decision."""
+        last = shown.changes[-1]
+        judged = () if last.assessment is None else last.assessment.judgements
+        told = "" if last.action == "roll_back" else ": " + "; ".join(map(judgement_words, judged))
+        self._add(
+            f"Verdict of the {last.principal}",
+            f"{last.action}, since {last.reason}{told}",
+            (last.action, last.phase, last.principal) == (action, phase, "controller")
+            and bool(judged),
+        )
+
+    def add_request(self, asked: dict[str, Any] | None, author: str) -> None:
+        """What passed asks to be promoted in the name of whoever started it, and waits."""
+        checks = [] if asked is None else asked["checks"]
+        told = ", ".join(one["name"] for one in checks if one["is_met"])
+        self._add(
+            "Promotion asked for",
+            f"in the name of Ann, who started it; what the policy asks is there: {told}",
+            asked is not None
+            and asked["author"] == author
+            and all(one["is_met"] for one in checks),
+        )
+
+    def add_self_approval(self, status: int, code: str, champion: int) -> None:
+        """Who asks cannot approve, with no key of theirs, and nothing is changed by trying."""
+        self._add(
+            "Ann approves it herself, with another key",
+            f"{status} {code}; champion is still version {champion}",
+            (status, code, champion) == (403, "self-approval", 1),
+        )
+
     def add_swap(self, what: str, took_ms: float) -> None:
         """Every worker follows within a second."""
         self._add(
             what, f"every worker serves it after {took_ms:.0f} ms", took_ms < _LONGEST_SWAP_MS
         )
 
-    def add_quality(self, version: str, area: Metric) -> None:
-        """A version tells late flights from others better than chance, on flights it never saw."""
+    def add_harmless(self, stage: Stage, version: int, champion: int) -> None:
+        """A version that is caught in shadow has answered nobody, and the champion stays."""
+        replies = [*stage.replies, *stage.late]
+        met = sum(reply.version == str(version) for reply in replies)
         self._add(
-            f"Quality of version {version} in July",
-            f"{area.name} {area.value:.3f} [{area.low:.3f}, {area.high:.3f}], n = {area.n:,}",
-            area.low > 0.5,
+            f"Callers that met version {version}",
+            f"{met} of {len(replies):,}; champion is still version {champion}",
+            met == 0 and champion != version and bool(replies),
+        )
+
+    def add_quality(self, report: dict[str, Any]) -> None:
+        """A version tells late flights from others better than chance, by the labels that came."""
+        ranking, rows = report["ranking"], report["matured"]["scored"]
+        low, high = ranking["interval"]["low"], ranking["interval"]["high"]
+        self._add(
+            f"Quality of version {report['version']}, measured live",
+            f"area under ROC {ranking['auc']:.3f} [{low:.3f}, {high:.3f}], n = {rows:,}",
+            low > 0.5,
         )
 
     def add_audit(self, answered: Sequence[str], found: set[str]) -> None:
         """Every answer is found in the audit trail."""
         lost = [record_id for record_id in answered if record_id not in found]
         self._add(
-            "Audit records of these answers",
+            "Audit records of all these answers",
             f"{len(answered) - len(lost):,} of {len(answered):,} found",
             not lost,
         )
@@ -89,6 +214,11 @@ class Summary:
             payload["committed"] and payload["record_id"] == record_id,
         )
 
+    def add_proof(self, index: int, size: int, fault: str | None) -> None:
+        """That its record is in the signed log is checked with nothing but the log's key."""
+        seen = f"record {index:,} is among the {size:,} that were signed; checked with no server"
+        self._add("Proof of its record", fault or seen, fault is None)
+
     def add_history(self, changes: Sequence[dict[str, Any]]) -> None:
         """The history names every change of the champion with its reason."""
         told = " → ".join(f"{c['cause']} {c['version']} ({c['reason']})" for c in changes)
@@ -96,37 +226,20 @@ class Summary:
 
     def _add(self, what: str, seen: str, holds: bool) -> None:
         self.checks.append(Check(what, seen, holds))
+        mark = ("  ✓ ", "green") if holds else ("  ✗ ", "bold red")
+        self._console.print(Text.assemble(mark, (f"{what}: ", "cyan"), seen))
 
 
-def print_summary(console: Console, summary: Summary) -> None:
-    """Print one row for each thing that happened."""
-    table = Table("what", "seen", "as promised", title="What happened")
-    for check in summary.checks:
-        verdict = "[green]yes[/green]" if check.holds else "[red]no[/red]"
-        table.add_row(check.what, check.seen, verdict)
-    console.print(table)
+def _by(replies: Sequence[Reply]) -> str:
+    versions = Counter(reply.version or "none" for reply in replies)
+    return ", ".join(f"{count:,} by version {one}" for one, count in sorted(versions.items()))
 
 
-def print_commands(console: Console, url: str, caller: str, deployer: str, auditor: str) -> None:
-    """Print commands to try by hand against the gateway that goes on serving."""
-    request = (
-        '{"inputs": [{"name": "carrier", "shape": [1, 1], "datatype": "BYTES", "data": ["UA"]}, …]}'
-    )
-    lines = (
-        "",
-        f"The gateway goes on serving at {url} until you press Ctrl-C. To try by hand:",
-        "",
-        f"export CALLER={caller}",
-        f"export DEPLOYER={deployer}",
-        f"export AUDITOR={auditor}",
-        f'curl -H "Authorization: Bearer $CALLER" {url}/v2/models/{MODEL}',
-        f"curl -H \"Authorization: Bearer $CALLER\" {url}/v2/models/{MODEL}/infer -d '{request}'",
-        f'curl -H "Authorization: Bearer $DEPLOYER" {url}/admin/models/{MODEL}/promotions '
-        '-d \'{"version": 2, "reason": "by hand"}\'',
-        f'curl -H "Authorization: Bearer $DEPLOYER" {url}/admin/models/{MODEL}/rollback '
-        '-d \'{"reason": "by hand"}\'',
-        f"curl -H \"Authorization: Bearer $AUDITOR\" '{url}/audit/records?outcome=refused&limit=5'",
-        f"All routes: {url}/docs",
-    )
-    for line in lines:
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+def _tried(replies: Sequence[Reply]) -> str:
+    """Say how many were asked again, since a busy gateway sheds what would wait too long."""
+    again = sum(reply.tries > 1 for reply in replies)
+    return f"; {again} asked again of a busy machine" if again else ""
+
+
+def _all_answered(stage: Stage) -> bool:
+    return bool(stage.replies) and all(reply.status == 200 for reply in stage.replies)

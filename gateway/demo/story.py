@@ -1,253 +1,293 @@
-"""`gateway demo`: two models of real flights, from training to an audited answer."""
+"""`gateway demo`: three models of real flights, from training to an audited answer."""
 
-import asyncio
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import httpx
-import msgspec
-import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace as altered
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gateway.demo import rollout as rolling
+from gateway.demo.by_hand import print_commands
 from gateway.demo.flights import (
     REPLAY_MONTH,
     VERSION_1_MONTHS,
     VERSION_2_MONTHS,
+    VERSION_3_SHUFFLED,
     Flight,
     replay_rows,
     train,
 )
-from gateway.demo.replay import MODEL, Reply, replay
-from gateway.demo.report import Summary, print_commands, print_summary
-from gateway.security import Role, make_key
+from gateway.demo.replay import MODEL, Reply, Traffic
+from gateway.demo.report import Summary
+from gateway.demo.served import DEMO, Gateway, make_cast, serving
 from registry.artifacts import Artifacts
-from registry.errors import StoreUnavailable
+from registry.audit.verify.checkpoints import Trust
+from registry.audit.verify.faults import Invalid
+from registry.audit.verify.notes import read_vkey
+from registry.audit.verify.receipts import check_receipt, read_answer
 from registry.manifest import Draft
-from registry.publishing.metrics import area_under_roc
-from registry.registry import Author, Registry
+from registry.registry import Registry
+from registry.rollouts import Phase, Rollout
 from registry.store import open_store
-from registry.times import now
 
-_AUTHOR = Author(principal="local:demo")
 _SEED = 7
-_START_S = 30.0
+_FLIGHTS = 28_000  # of the 28,293 of July that arrived
+_FEW = 200
+_COUNTED_S = 10.0
+_BROKEN_ROWS = 40_000  # it is broken, so it need not learn from all
+_MODEL_PATH = f"/admin/models/{MODEL}"
 _CONSOLE = Console()
 
 
-class Cast(Struct, frozen=True):
-    """The tokens of those who take part, each with the one role it needs."""
+class Models(Struct, frozen=True):
+    """Two honest models, and one that learned from flights with the weather of others."""
 
-    caller: str
-    viewer: str
-    publisher: str
-    deployer: str
-    auditor: str
-
-
-class Gateway:
-    """A served data directory, asked over HTTP by the demo's cast."""
-
-    def __init__(self, url: str, cast: Cast, progress: Progress) -> None:
-        self.url = url
-        self.cast = cast
-        self._progress = progress
-
-    def call(self, token: str, method: str, path: str, **options: Any) -> Any:
-        """Call a route as the holder of a token. Raises httpx.HTTPStatusError for an error."""
-        response = httpx.request(
-            method,
-            self.url + path,
-            headers={"authorization": f"Bearer {token}"},
-            timeout=60,
-            trust_env=False,
-            **options,
-        )
-        response.raise_for_status()
-        return response.json()
-
-    def replay(self, flights: Sequence[Flight], what: str) -> list[Reply]:
-        task = self._progress.add_task(what, total=len(flights))
-        advance = lambda: self._progress.advance(task)  # noqa: E731 - a callback of one line
-        return asyncio.run(replay(self.url, self.cast.caller, flights, advance))
-
-    def wait_for_workers(self) -> float:
-        """Wait until every worker obeys the newest generation; return how many ms that took."""
-        started = time.perf_counter()
-        while True:
-            model = self.call(self.cast.viewer, "GET", f"/admin/models/{MODEL}")
-            if all(worker["generation"] >= model["generation"] for worker in model["workers"]):
-                return (time.perf_counter() - started) * 1000
-            time.sleep(0.01)
+    first: tuple[bytes, Draft]
+    second: tuple[bytes, Draft]
+    broken: tuple[bytes, Draft]
 
 
 @click.command()
 @click.option("--once", is_flag=True, help="End after the story, with 0 if all went as it should.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--rows", default=2000, show_default=True, help="Flights to replay in each act.")
+@click.option(
+    "--rows",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(500, 5000),
+    help="Flights to replay before the first rollout.",
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1))
 def demo(once: bool, port: int, rows: int, workers: int) -> None:
-    """Train on real flights, publish, serve, promote, roll back, and audit."""
+    """Train on real flights, serve, roll out on evidence, catch a broken version, and audit."""
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
         registry = Registry(open_store(Path(folder)), Artifacts(Path(folder) / "artifacts"))
         with _progress() as progress:
-            artifacts = _train(progress)
-            cast = Cast(*(_key(registry, role) for role in _ROLES))
-            version = registry.publish(MODEL, *artifacts[0], _AUTHOR)
-            registry.promote(MODEL, version.number, "first model", _AUTHOR)
-            with _serving(Path(folder), port, workers) as url:
-                gateway = Gateway(url, cast, progress)
-                summary = _play(gateway, artifacts[1], rows)
+            models = _train(progress)
+            cast = make_cast(registry)
+            version = registry.publish(MODEL, *models.first, DEMO)
+            registry.promote(MODEL, version.number, "first model", DEMO)
+            with serving(Path(folder), port, workers) as url:
+                summary = Summary(progress.console)
+                Story(Gateway(url, cast, progress), summary).play(models, rows)
                 progress.stop()
-                print_summary(_CONSOLE, summary)
+                kept = sum(check.holds for check in summary.checks)
+                took_s = time.monotonic() - started
+                _CONSOLE.print(f"\n{kept} of {len(summary.checks)} as promised, in {took_s:.0f} s.")
                 if not once:
-                    print_commands(_CONSOLE, url, cast.caller, cast.deployer, cast.auditor)
+                    print_commands(_CONSOLE, url, cast)
                     _wait_for_interrupt()
         registry.store.close()
-    if not all(check.holds for check in summary.checks):
+    if not summary.is_kept:
         sys.exit(1)
 
 
-_ROLES = (Role.INVOKER, Role.VIEWER, Role.PUBLISHER, Role.DEPLOYER, Role.AUDITOR)
+class Story:
+    """The acts of the demonstration, in their order."""
 
+    def __init__(self, gateway: Gateway, summary: Summary) -> None:
+        self._gateway = gateway
+        self._summary = summary
+        self._traffic = Traffic(replay_rows(_FLIGHTS, _SEED, REPLAY_MONTH), _SEED)
+        self._replies: list[Reply] = []
+        self._author = ""  # of the first rollout
 
-def _train(progress: Progress) -> list[tuple[bytes, Draft]]:
-    task = progress.add_task("Training on real flights", total=2)
-    trained = []
-    for months in (VERSION_1_MONTHS, VERSION_2_MONTHS):
-        trained.append(train(months))
-        progress.advance(task)
-    return trained
+    def play(self, models: Models, rows: int) -> None:
+        """Play the acts up to one that is not as promised; the summary has what happened."""
+        acts = (
+            partial(self._serve, rows),
+            partial(self._roll_out, models.second),
+            self._approve,
+            partial(self._catch, models.broken),
+            self._roll_back,
+            self._audit,
+        )
+        for act in acts:
+            if self._summary.is_kept:
+                act()
 
+    def _serve(self, rows: int) -> None:
+        """Version 1 answers; broken requests are refused; drift is seen."""
+        summary = self._summary
+        summary.begin("Version 1 serves.", "It learned from January to March; now July flies.")
+        flights = self._traffic.take(rows)
+        replies = self._gateway.replay(flights, "July flights, version 1")
+        summary.add_replay("July flights", replies, expected_version="1")
+        self._replies += replies
+        broken = [(number, one) for number, one in enumerate(_spoil(flights[0][1]))]
+        summary.add_refusals(self._gateway.replay(broken, "Two broken requests"))
+        summary.add_drift(self._drift(rows))
 
-def _play(gateway: Gateway, second: tuple[bytes, Draft], rows: int) -> Summary:
-    """Play the story's acts and return what happened."""
-    flights = replay_rows(rows, _SEED, REPLAY_MONTH)
-    summary = Summary()
-    cast = gateway.cast
-
-    first = gateway.replay(flights, "July flights, version 1")
-    summary.add_replay("July flights before the promotion", first, expected_version="1")
-    unknown, missing = _broken(flights[0])
-    summary.add_refusals(gateway.replay([unknown, missing], "Two broken requests"))
-
-    published = gateway.call(
-        cast.publisher, "POST", f"/admin/models/{MODEL}/versions", files=_upload(*second)
-    )
-    number = published["version"]["number"]
-    promotion = {"version": number, "reason": "trained on twice the months"}
-    gateway.call(cast.deployer, "POST", f"/admin/models/{MODEL}/promotions", json=promotion)
-    summary.add_swap(f"Promotion of version {number}", gateway.wait_for_workers())
-    after = gateway.replay(flights, "July flights, version 2")
-    summary.add_replay("The same flights after the promotion", after, expected_version=str(number))
-
-    rollback = {"reason": "to show that one step undoes it"}
-    gateway.call(cast.deployer, "POST", f"/admin/models/{MODEL}/rollback", json=rollback)
-    summary.add_swap("Rollback to version 1", gateway.wait_for_workers())
-    again = gateway.replay(flights[: max(1, rows // 10)], "July flights, version 1 again")
-    summary.add_replay("A tenth of them after the rollback", again, expected_version="1")
-
-    truth = [flight.late for flight in flights]
-    for name, replies in (("1", first), ("2", after)):
-        summary.add_quality(name, area_under_roc(*_scored(replies, truth)))
-    _audit(gateway, summary, [first, after, again])
-    return summary
-
-
-def _audit(gateway: Gateway, summary: Summary, acts: Sequence[Sequence[Reply]]) -> None:
-    """Find every answer again, one of them with its payload, and who set what live."""
-    cast = gateway.cast
-    found = {record["id"] for record in _records(gateway, {"model": MODEL, "kind": "inference"})}
-    answered = [reply.record_id for act in acts for reply in act]
-    summary.add_audit(answered, found)
-    payload = gateway.call(cast.auditor, "GET", f"/audit/records/{answered[0]}/payload")
-    summary.add_payload(answered[0], payload)
-    history = gateway.call(cast.viewer, "GET", f"/admin/models/{MODEL}/history")
-    summary.add_history(history["changes"])
-
-
-def _records(gateway: Gateway, wanted: dict[str, str]) -> Iterator[dict[str, Any]]:
-    cursor: dict[str, str] = {}
-    while True:
-        query = {**wanted, **cursor, "limit": "1000"}
-        page = gateway.call(gateway.cast.auditor, "GET", "/audit/records", params=query)
-        yield from (found["record"] for found in page["records"])
-        if page["cursor"] is None:
+    def _roll_out(self, model: tuple[bytes, Draft]) -> None:
+        """Version 2 is shadowed, then answers half of the callers, and passes both."""
+        summary, gateway, cast = self._summary, self._gateway, self._gateway.cast
+        summary.begin(
+            "Version 2 is rolled out.",
+            "It learned from twice the months. First it answers nobody, then half of the callers; "
+            "it goes on only while evidence says that it is no worse.",
+        )
+        for name, policy in (
+            ("promotion-policy", rolling.POLICY),
+            ("truth-policy", rolling.TRUTH_POLICY),
+        ):
+            gateway.call(cast.admin, "PUT", f"{_MODEL_PATH}/{name}", json=policy)
+        plan = rolling.make_plan(gateway.publish(*model))
+        rollout = rolling.start(gateway, plan, "trained on twice the months")
+        self._author = rollout.author
+        summary.add_plan(rollout.plan)
+        shadow = self._meet(rollout, "Shadow of version 2")
+        summary.add_shadow(shadow, self._shadow_report(rollout.id))
+        summary.add_truth(shadow)
+        summary.add_verdict(shadow.shown, "advance", Phase.CANARY)
+        if not summary.is_kept:
             return
-        cursor = {"cursor": page["cursor"]}
+        canary = self._meet(shadow.shown.rollout, "Canary of version 2")
+        summary.add_canary(canary, shadow.shown.rollout)
+        summary.add_truth(canary)
+        summary.add_verdict(canary.shown, "pass", Phase.PASSED)
+
+    def _approve(self) -> None:
+        """Ann asks by her rollout and cannot approve that; Ben does, and version 2 is champion."""
+        summary, gateway, cast = self._summary, self._gateway, self._gateway.cast
+        summary.begin("Two people promote it.", "Whoever asks cannot approve, whatever the key.")
+        asked = rolling.wait_for_request(gateway)
+        summary.add_request(asked, self._author)
+        if asked is None:
+            return
+        approval = f"/admin/promotions/{asked['id']}/approve"
+        refused = gateway.ask(cast.ann_again, "POST", approval, json={"reason": "I am sure of it"})
+        code = refused.json().get("code", "")
+        summary.add_self_approval(refused.status_code, code, self._champion())
+        gateway.call(cast.ben, "POST", approval, json={"reason": "the guards are the right ones"})
+        summary.add_swap("Ben approves: version 2 is champion", gateway.wait_for_workers())
+        replies = gateway.replay(self._traffic.take(_FEW), "July flights, version 2")
+        summary.add_replay("July flights", replies, expected_version="2")
+        self._replies += replies
+
+    def _catch(self, model: tuple[bytes, Draft]) -> None:
+        """Version 3 is worse: the verdict rolls it back before it has answered anybody."""
+        summary, gateway = self._summary, self._gateway
+        summary.begin(
+            "Version 3 is broken.",
+            "It learned from hours and weather that were shuffled among the flights. It loads, it "
+            "is quick, it fails nothing: only what it predicts is worse.",
+        )
+        plan = rolling.make_plan(gateway.publish(*model))
+        rollout = rolling.start(gateway, plan, "a newer model is a better model")
+        stage = self._meet(rollout, "Shadow of version 3")
+        summary.add_verdict(stage.shown, "roll_back", Phase.ROLLED_BACK)
+        summary.add_harmless(stage, plan.challenger, self._champion())
+
+    def _roll_back(self) -> None:
+        """One person puts the version before back, in one step."""
+        summary, gateway, cast = self._summary, self._gateway, self._gateway.cast
+        summary.begin("Back to version 1.", "A rollback needs one person, and nobody's leave.")
+        rollback = {"reason": "to show that one step undoes it"}
+        gateway.call(cast.ann, "POST", f"{_MODEL_PATH}/rollback", json=rollback)
+        summary.add_swap("Rollback to version 1", gateway.wait_for_workers())
+        replies = gateway.replay(self._traffic.take(_FEW), "July flights, version 1 again")
+        summary.add_replay("July flights", replies, expected_version="1")
+        self._replies += replies
+
+    def _audit(self) -> None:
+        """How good the answers were; find each again, one with payload and proof; what was live."""
+        summary, gateway, cast = self._summary, self._gateway, self._gateway.cast
+        summary.begin("Afterwards.", "Every answer can be found, explained and proved.")
+        for version in (1, 2):
+            asked = {"window": "1h", "version": str(version)}
+            report = gateway.call(cast.viewer, "GET", f"{_MODEL_PATH}/truth", params=asked)
+            summary.add_quality(report)
+        found = {record["id"] for record in self._records()}
+        answered = [reply.record_id for reply in self._replies]
+        summary.add_audit(answered, found)
+        payload = gateway.call(cast.auditor, "GET", f"/audit/records/{answered[0]}/payload")
+        summary.add_payload(answered[0], payload)
+        self._prove(answered[0])
+        history = gateway.call(cast.viewer, "GET", f"{_MODEL_PATH}/history")
+        summary.add_history(history["changes"])
+
+    def _prove(self, record_id: str) -> None:
+        """Check the proof of a record with the key of the log alone."""
+        gateway, auditor = self._gateway, self._gateway.cast.auditor
+        vkey = gateway.ask(auditor, "GET", "/audit/vkey").text
+        answer = gateway.ask(auditor, "GET", f"/audit/records/{record_id}/proof").content
+        receipt, leaf = read_answer(answer)
+        try:
+            trust = Trust(keys=(read_vkey(vkey.strip()),))
+            size = check_receipt(receipt, leaf or b"", trust).size
+        except Invalid as fault:
+            self._summary.add_proof(receipt.index, 0, str(fault))
+        else:
+            self._summary.add_proof(receipt.index, size, None)
+
+    def _meet(self, rollout: Rollout, what: str) -> rolling.Stage:
+        stage = rolling.meet(self._gateway, self._traffic, rollout, what)
+        self._replies += [*stage.replies, *stage.late]
+        return stage
+
+    def _drift(self, rows: int) -> dict[str, Any]:
+        """Return what was counted, once that is of all rows: workers leave it every second."""
+        deadline = time.monotonic() + _COUNTED_S
+        while True:
+            report: dict[str, Any] = self._gateway.call(
+                self._gateway.cast.viewer, "GET", f"{_MODEL_PATH}/drift", params={"window": "1h"}
+            )
+            if report["rows"] >= rows or time.monotonic() > deadline:
+                return report
+            time.sleep(0.1)
+
+    def _shadow_report(self, rollout_id: str) -> dict[str, Any]:
+        path = f"/admin/rollouts/{rollout_id}/shadow"
+        report: dict[str, Any] = self._gateway.call(self._gateway.cast.viewer, "GET", path)
+        return report
+
+    def _champion(self) -> int:
+        model = self._gateway.call(self._gateway.cast.viewer, "GET", _MODEL_PATH)
+        champion: int = model["aliases"]["champion"]
+        return champion
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        wanted = {"model": MODEL, "kind": "inference", "limit": "1000"}
+        cursor: dict[str, str] = {}
+        while True:
+            page = self._gateway.call(
+                self._gateway.cast.auditor, "GET", "/audit/records", params={**wanted, **cursor}
+            )
+            yield from (found["record"] for found in page["records"])
+            if page["cursor"] is None:
+                return
+            cursor = {"cursor": page["cursor"]}
 
 
-def _broken(flight: Flight) -> tuple[Flight, Flight]:
+def _train(progress: Progress) -> Models:
+    task = progress.add_task("Training on real flights", total=3)
+    trained = []
+    for wanted in (
+        {"months": VERSION_1_MONTHS},
+        {"months": VERSION_2_MONTHS},
+        {"months": VERSION_2_MONTHS, "rows": _BROKEN_ROWS, "shuffled": VERSION_3_SHUFFLED},
+    ):
+        trained.append(train(**wanted))
+        progress.advance(task)
+    progress.remove_task(task)
+    return Models(*trained)
+
+
+def _spoil(flight: Flight) -> Sequence[Flight]:
     """Spoil a flight in two ways: an airline nobody knows, and no distance."""
     return (
         altered(flight, inputs={**flight.inputs, "carrier": "ZZ"}),
         altered(flight, inputs={**flight.inputs, "distance": None}),
     )
-
-
-def _scored(replies: Sequence[Reply], truth: Sequence[bool]) -> tuple[Any, Any]:
-    pairs = [
-        (reply.late_probability, late)
-        for reply, late in zip(replies, truth, strict=True)
-        if reply.late_probability is not None
-    ]
-    return np.array([score for score, _ in pairs]), np.array([late for _, late in pairs])
-
-
-def _upload(artifact: bytes, draft: Draft) -> dict[str, tuple[str, bytes, str]]:
-    return {
-        "model": ("model.onnx", artifact, "application/octet-stream"),
-        "manifest": ("manifest.json", msgspec.json.encode(draft), "application/json"),
-    }
-
-
-def _key(registry: Registry, role: Role) -> str:
-    key, token = make_key(
-        name=f"demo {role}", roles=[role], author=_AUTHOR.principal, created=now()
-    )
-    registry.add_key(key, _AUTHOR)
-    return token
-
-
-@contextmanager
-def _serving(data_dir: Path, port: int, workers: int) -> Iterator[str]:
-    """Serve until the block ends. Raises StoreUnavailable where nothing answers in time."""
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "gateway.cli", "serve", "--data-dir", str(data_dir)]
-    log = data_dir / "gateway.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [*command, "--port", str(port), "--workers", str(workers)],
-            stdout=stream,
-            stderr=stream,
-        )
-    try:
-        _wait_until_ready(url, process, log)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/v2/health/ready", trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    _CONSOLE.print(log.read_text())
-    raise StoreUnavailable(f"no gateway answers at {url}")
 
 
 def _wait_for_interrupt() -> None:

@@ -45,6 +45,10 @@ def decision(gathered: Gathered) -> Markup:
                 "Caller's own id": record.request_id,
                 "Caller's trace": record.trace,
                 "Which version": lane,
+                "Rollout": record.rollout,
+                "Its challenger": None
+                if record.canary_error is None
+                else f"failed with {record.canary_error}, so the champion answered",
                 "Rows": rows,
                 "Time it took": None
                 if record.latency_us is None

@@ -56,6 +56,8 @@ LANES = {
     Lane.CHAMPION: "The request named no version and met the champion.",
     Lane.PINNED: "The caller named the version.",
     Lane.FALLBACK: "The request named no version, and this one stood in for the champion.",
+    Lane.CANARY: "The request named no version, and a rollout gave its caller to this one.",
+    Lane.SHADOW: "The version ran beside the answer of another, and answered nobody.",
 }
 
 

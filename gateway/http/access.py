@@ -45,7 +45,7 @@ def key_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Key:
 
 
 def author_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Author:
-    """Name who makes a change: the key, and the address the request came from."""
+    """Name who makes a change: the key with its roles, and the address the request came from."""
     key = key_of(connection)
     source = connection.client.host if connection.client else None
-    return Author(principal=key.id, source=source)
+    return Author(principal=key.id, source=source, roles=frozenset(key.roles))

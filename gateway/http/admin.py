@@ -1,24 +1,26 @@
-"""Admin routes: publish, promote, roll back, and what was live when."""
+"""Admin routes: publish, what there is of a model, and what was live when."""
 
 import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
-from litestar.params import Body, JSONBody, PathParameter, QueryParameter
+from litestar.params import Body, PathParameter, QueryParameter
 from msgspec import Struct
 
 from gateway.http.access import author_of, open_to
+from gateway.http.conditions import write_tag
 from gateway.http.health import ModelName
 from gateway.security import Role
 from registry.audit.summary import RuleCount, count_rules
 from registry.errors import Rejected, clip
 from registry.lifecycle import first_named, warm_up_ends
 from registry.manifest import Draft, Manifest
+from registry.model_state import state_tag
 from registry.reader import Reader
 from registry.registry import LiveVersion, Registry
 from registry.times import as_utc, now
@@ -35,17 +37,6 @@ class PublishForm(Struct):
 
     model: UploadFile
     manifest: UploadFile | None = None
-
-
-class Promotion(Struct, forbid_unknown_fields=True):
-    version: int
-    reason: str
-    by_force: bool = False
-
-
-class Rollback(Struct, forbid_unknown_fields=True):
-    reason: str
-    version: int | None = None
 
 
 class ModelView(Struct, kw_only=True):
@@ -102,11 +93,12 @@ def list_models(registry: NamedDependency[Registry]) -> list[ModelView]:
 
 
 @get("/admin/models/{model:str}", opt=open_to(Role.VIEWER), sync_to_thread=True)
-def show_model(registry: NamedDependency[Registry], model: ModelName) -> ModelView:
-    """Show one model with its versions and aliases."""
+def show_model(registry: NamedDependency[Registry], model: ModelName) -> Response[ModelView]:
+    """Show one model with its versions and aliases; the `ETag` names its state for `If-Match`."""
     registry.versions(model)
     with registry.store.snapshot() as view:
-        return _model_view(view, model)
+        tag = write_tag(state_tag(view, model))
+        return Response(_model_view(view, model), headers={"etag": tag})
 
 
 @get(
@@ -121,7 +113,9 @@ def show_version(
     found = registry.version(model, version)
     manifest = registry.manifest(found)
     aliases = registry.store.aliases(model)
-    named = first_named(registry.store.alias_changes(model)).get(version)
+    named = first_named(registry.store.alias_changes(model), registry.store.rollouts(model)).get(
+        version
+    )
     return VersionView(
         version=found,
         aliases=[alias for alias, number in aliases.items() if number == version],
@@ -129,41 +123,6 @@ def show_version(
         warm_up_ends=warm_up_ends(manifest.contract, named),
         rules=count_rules(registry.store, found, now()),
     )
-
-
-@post(
-    "/admin/models/{model:str}/promotions",
-    opt=open_to(Role.DEPLOYER),
-    request_max_body_size=JSON_LIMIT,
-    status_code=200,
-    sync_to_thread=True,
-)
-def promote(
-    request: Request[Any, Any, Any],
-    registry: NamedDependency[Registry],
-    model: ModelName,
-    data: JSONBody[Promotion],
-) -> AliasChange:
-    """Make a version the champion; every worker serves it within a second."""
-    author = author_of(request)
-    return registry.promote(model, data.version, data.reason, author, by_force=data.by_force)
-
-
-@post(
-    "/admin/models/{model:str}/rollback",
-    opt=open_to(Role.DEPLOYER),
-    request_max_body_size=JSON_LIMIT,
-    status_code=200,
-    sync_to_thread=True,
-)
-def roll_back(
-    request: Request[Any, Any, Any],
-    registry: NamedDependency[Registry],
-    model: ModelName,
-    data: JSONBody[Rollback],
-) -> AliasChange:
-    """Put the previous champion back, or an earlier one that is named."""
-    return registry.roll_back(model, data.reason, author_of(request), data.version)
 
 
 @get("/admin/models/{model:str}/history", opt=open_to(Role.VIEWER), sync_to_thread=True)

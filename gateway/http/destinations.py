@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from gateway.http.access import author_of, open_to
 from gateway.http.admin import JSON_LIMIT
+from gateway.http.once import SHOWS_SECRET
 from gateway.notifications.destinations import NewDestination, close_destination, open_destination
 from gateway.notifications.secrets import Secrets
 from gateway.security import Role
@@ -62,7 +63,7 @@ def list_destinations(registry: NamedDependency[Registry]) -> list[DestinationVi
 
 @post(
     "/admin/destinations",
-    opt=_ADMINS,
+    opt={**_ADMINS, **SHOWS_SECRET},
     request_max_body_size=JSON_LIMIT,
     status_code=201,
 )

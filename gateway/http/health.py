@@ -123,5 +123,6 @@ def _choose(roster: Roster, model: str, version: str | None) -> ServedVersion:
 
 
 def _describe(roster: Roster, served: ServedVersion) -> ModelMetadata:
-    versions = sorted(roster.model(served.model).versions)
+    model = roster.model(served.model)
+    versions = sorted(set(model.versions) - model.candidates)
     return model_metadata(served.model, versions, served.signature)

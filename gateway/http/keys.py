@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from gateway.http.access import author_of, open_to
 from gateway.http.admin import JSON_LIMIT
+from gateway.http.once import SHOWS_SECRET
 from gateway.security import Role, make_key
 from registry.registry import Registry
 from registry.times import as_utc, now
@@ -26,6 +27,7 @@ class NewKey(Struct, forbid_unknown_fields=True, kw_only=True):
     roles: list[str]
     expires: datetime | None = None
     hide_expected: bool = False
+    owner: str | None = None
 
 
 class KeyView(Struct, kw_only=True):
@@ -39,6 +41,7 @@ class KeyView(Struct, kw_only=True):
     expires: datetime | None
     revoked: datetime | None
     hide_expected: bool
+    owner: str | None
 
 
 class CreatedKey(Struct, kw_only=True):
@@ -50,7 +53,7 @@ class CreatedKey(Struct, kw_only=True):
 
 @post(
     "/admin/keys",
-    opt=_ADMINS,
+    opt={**_ADMINS, **SHOWS_SECRET},
     request_max_body_size=JSON_LIMIT,
     status_code=201,
 )
@@ -66,6 +69,7 @@ async def create_key(
         created=now(),
         expires=None if data.expires is None else as_utc(data.expires),
         hides_expected=data.hide_expected,
+        owner=data.owner,
     )
     await asyncio.to_thread(registry.add_key, key, author)
     return CreatedKey(key=_view(key), token=token)
@@ -95,4 +99,5 @@ def _view(key: Key) -> KeyView:
         expires=key.expires,
         revoked=key.revoked,
         hide_expected=key.hides_expected,
+        owner=key.owner,
     )

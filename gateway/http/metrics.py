@@ -12,8 +12,12 @@ from gateway.logs import logger
 from gateway.metrics import Meter
 from gateway.metrics.drift import DriftState
 from gateway.metrics.exposition import CONTENT_TYPE, write_text
+from gateway.metrics.rollouts import RolloutState
 from gateway.metrics.samples import LogState
+from gateway.metrics.snapshot import total
+from gateway.rollout.gauges import RolloutGauges
 from gateway.security import Role
+from gateway.shadow.gauges import ShadowGauges
 from registry.errors import RegistryError
 from registry.events import DeliveryCount
 from registry.registry import Registry
@@ -25,16 +29,22 @@ async def show_metrics(
     meter: NamedDependency[Meter],
     registry: NamedDependency[Registry],
     drift_gauges: NamedDependency[DriftGauges],
+    rollout_gauges: NamedDependency[RolloutGauges],
+    shadow_gauges: NamedDependency[ShadowGauges],
 ) -> str:
     """Show the metrics of all workers in Prometheus' text format."""
-    log, deliveries, drift = await asyncio.to_thread(_read_store, registry.store, drift_gauges)
-    return write_text(await meter.read(), log, deliveries, drift)
+    told = await asyncio.to_thread(_read_store, registry.store, drift_gauges, rollout_gauges)
+    snapshots = await meter.read()
+    shadows = await asyncio.to_thread(shadow_gauges.read, total(snapshots).sheds)
+    return write_text(snapshots, *told, shadows=shadows)
 
 
 def _read_store(
-    store: Store, gauges: DriftGauges
-) -> tuple[LogState | None, Sequence[DeliveryCount], Sequence[DriftState]]:
-    """Read how far log, messages and drift are; where the store cannot say, all else is told."""
+    store: Store, drift_gauges: DriftGauges, rollout_gauges: RolloutGauges
+) -> tuple[LogState | None, Sequence[DeliveryCount], Sequence[DriftState], Sequence[RolloutState]]:
+    """Read how log, messages, drift and rollouts stand; where the store cannot say, all else is
+    told.
+    """
     try:
         signed = store.checkpoint()
         log = LogState(
@@ -42,7 +52,7 @@ def _read_store(
             signed_records=0 if signed is None else signed.size,
             signed_s=None if signed is None else signed.signed.timestamp(),
         )
-        return log, store.delivery_counts(), gauges.read()
+        return log, store.delivery_counts(), drift_gauges.read(), rollout_gauges.read()
     except RegistryError as error:
         logger.warning("store_unreadable", error=type(error).__name__, detail=str(error))
-        return None, (), ()
+        return None, (), (), ()

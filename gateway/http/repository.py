@@ -157,15 +157,16 @@ def _index(registry: Registry) -> list[IndexEntry]:
         ]
 
 
-def _wanted(view: Reader, model: str) -> set[int]:
+def _wanted(view: Reader, model: str) -> frozenset[int]:
     changes = [change for change in view.alias_changes(model) if change.alias == CHAMPION]
-    versions, _ = wanted_versions(view.versions(model), view.aliases(model), champions(changes))
-    return {version.number for version in versions}
+    rollouts = [one for one in view.open_rollouts() if one.model == model]
+    named, candidates = wanted_versions(view.aliases(model), champions(changes), rollouts)
+    return named | candidates
 
 
 def _entry(
     version: Version,
-    wanted: set[int],
+    wanted: frozenset[int],
     workers: list[WorkerStatus],
     is_unloaded: bool,
     is_followed: bool,

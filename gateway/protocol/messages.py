@@ -11,6 +11,7 @@ from registry.tensors import Tensor
 Parameter = str | int | float | bool
 
 ONNX_PLATFORM = "onnx_onnxv1"
+ROUTING_KEY = "routing_key"
 
 
 class RequestedOutput(Struct, frozen=True):
@@ -45,6 +46,12 @@ class InferRequest(Struct, frozen=True, kw_only=True, gc=False):
     priority: int = 0
     timeout_us: int | None = None
     subject: str | None = None
+
+    @property
+    def routing_key(self) -> str | None:
+        """What stays with one lane: the parameter, a text where it is given, else the id."""
+        key = self.parameters.get(ROUTING_KEY)
+        return key if isinstance(key, str) else self.id
 
 
 class Encoded(Struct, frozen=True):

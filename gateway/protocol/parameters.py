@@ -1,16 +1,16 @@
 """What a request asks for beside its inputs: its parameters, its outputs and their form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.protocol.messages import Parameter, RequestedOutput
+from gateway.protocol.messages import ROUTING_KEY, Parameter, RequestedOutput
 from gateway.protocol.refusal import Refusal, refuse
 from registry.datatypes import Datatype
 from registry.manifest import Signature
-from registry.names import is_subject
+from registry.names import is_routing_key, is_subject
 
 _INT64_MIN, _INT64_MAX, _UINT64_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
 _SCALARS = frozenset({str, bool, int, float})
@@ -42,9 +42,10 @@ def read_wishes(declared: Any) -> Wishes | Refusal:
     timeout_us = declared.get("timeout", 0)
     is_binary = declared.get("binary_data_output", False)
     subject = declared.get("subject")
+    routing_key = declared.get(ROUTING_KEY)
     if not (_is_count(priority) and _is_count(timeout_us) and type(is_binary) is bool):
         return refuse("bad-parameters")
-    if subject is not None and not _is_subject(subject):
+    if not (_is_text(subject, is_subject) and _is_text(routing_key, is_routing_key)):
         return refuse("bad-parameters")
     return Wishes(declared, priority, timeout_us or None, is_binary, subject)
 
@@ -120,8 +121,9 @@ def _are_parameters(value: Any) -> bool:
     return True
 
 
-def _is_subject(value: Any) -> bool:
-    return type(value) is str and is_subject(value)
+def _is_text(value: Any, is_accepted: Callable[[str], bool]) -> bool:
+    """Say whether a parameter is not given, or is a text that is accepted."""
+    return value is None or (type(value) is str and is_accepted(value))
 
 
 def _is_count(value: Any) -> bool:

@@ -31,7 +31,7 @@ SENTENCES = {
     "bad-parameters": (
         "The request's `parameters` must be an object of texts, booleans and numbers of 64 bits,"
         " `priority` and `timeout` whole numbers from 0, `binary_data_output` true or false,"
-        " `subject` a text of 1 to 256 characters."
+        " `subject` and `routing_key` texts of 1 to 256 characters."
     ),
     "bad-outputs": (
         "The request's `outputs` must be an array of objects whose `name` is an output of the"

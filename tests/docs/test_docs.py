@@ -23,21 +23,31 @@ from gateway.metrics import Metrics, Suspension
 from gateway.metrics.drift import DriftState, FeatureState
 from gateway.metrics.exposition import merge
 from gateway.metrics.families import FAMILIES
+from gateway.metrics.rollouts import GuardState, RolloutState
 from gateway.metrics.samples import LogState
+from gateway.metrics.shadow import ShadowState
 from gateway.notifications.forms import write_standard
 from gateway.notifications.secrets import new_key, read_key
 from gateway.security import Role
 from gateway.settings import Settings
 from registry.contract_file import read_contract
 from registry.datatypes import Datatype
+from registry.diagrams import diagrams, redraw
 from registry.distribution import Feature, Joint, Reference
 from registry.drift_policy import DriftAction, DriftPolicy, check_drift_policy
 from registry.events import ANNOUNCED, DeliveryCount, DeliveryState, Event, EventType
 from registry.manifest import Action, Signature, TensorSpec
+from registry.plan_check import check_plan
+from registry.plan_fit import fit_plan
+from registry.promotion_file import read_promotion_policy
+from registry.promotion_policy import PromotionPolicy, RolloutNeed
 from registry.records import AuditRecord
 from registry.registry import Registry
+from registry.rollout_file import read_rollout_file
+from registry.rollouts import Better, Finish, Guard, GuardKind, Phase, Plan, Step, Verdict
 from registry.rules import INPUT_ACTIONS, OUTPUT_ACTIONS, check_rules
 from registry.times import now
+from tests.rolled import make_manifest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -78,6 +88,7 @@ def test_every_metric_is_described_with_its_labels() -> None:
     series.observe(latency_ns=1, queue_ns=1, compute_ns=1, encode_ns=1, rows=1)
     series.fail("range")
     series.broke({"flagged range x"})
+    series.gave_way("model-failed")
     metrics.read_suspensions(lambda: [Suspension(model="m", version=1, requests=1, refused=1)])
     for name in (
         "in_flight",
@@ -90,7 +101,11 @@ def test_every_metric_is_described_with_its_labels() -> None:
     count = DeliveryCount(destination="ops", state=DeliveryState.DEAD, count=1)
     feature = FeatureState("input", "x", "", 0.1, 0.1)
     drift = DriftState("m", 1, 0, 300, (feature,))
-    merged = merge([metrics.snapshot()], LogState(1, 1, 1.0), [count], [drift])
+    guard = GuardState("errors", 0, 0.0, 0.0)
+    rollout = RolloutState("m", 2, "shadow", 0, 10_000, 1, (guard,))
+    shadow = ShadowState("id", "m", 2, 1, 0, {"model-failed": 1}, {"full": 1})
+    log = LogState(1, 1, 1.0)
+    merged = merge([metrics.snapshot()], log, [count], [drift], [rollout], shadows=[shadow])
     in_code = {
         family.name: {
             label for _, labels, _ in family.samples(merged) for label in labels if label != "le"
@@ -263,6 +278,46 @@ def test_the_example_of_a_drift_policy_is_one() -> None:
     assert {*DriftPolicy.__struct_fields__, *DriftAction} <= table
 
 
+def test_the_example_of_a_plan_can_be_followed(tmp_path: Path) -> None:
+    [example] = blocks(ROOT / "docs" / "rollouts.md", "toml")
+    path = tmp_path / "plan.toml"
+    path.write_text(example)
+    probabilities = TensorSpec(name="probabilities", datatype=Datatype.FP32, shape=(-1, 2))
+
+    plan = read_rollout_file(path).plan
+
+    check_plan(plan)
+    fit_plan(plan, make_manifest(Signature(inputs=(), outputs=(probabilities,))))
+    assert {*msgspec.to_builtins(plan)} <= {*Plan.__struct_fields__}
+
+
+def test_every_guard_phase_member_and_route_of_rollouts_is_described() -> None:
+    page = read("docs/rollouts.md")
+    guards = re.findall(r"^\| `(\w+)` \|.*\| ([\w, ]+) \|.*\|$", page, re.MULTILINE)
+    stages = {
+        kind: {stage: Guard(kind=kind, margin=1.0).judges(is_shadow=stage == "shadow")
+               for stage in ("shadow", "canary")}
+        for kind in GuardKind
+    }  # fmt: skip
+    described = {
+        kind: {stage: stage in judged.split(", ") for stage in ("shadow", "canary")}
+        for kind, judged in guards
+        if kind in set(GuardKind)
+    }
+    words = set(re.findall(r"`([\w-]+)`", page))
+
+    assert described == stages
+    rows = re.findall(r"^\| `([\w-]+)` \|[^|]+\|[^|]*\|$", page, re.MULTILINE)
+    assert set(Phase) <= set(rows)
+    for members in (Plan, Step, Guard):
+        assert {*members.__struct_fields__} - {"kind"} <= words
+    assert {*Finish, *Better, *Verdict} - {Verdict.UNDECIDED} <= words
+    for handler in HANDLERS:
+        for path in handler.paths:
+            if "rollouts" in path:
+                assert re.sub(r"\{(\w+):\w+\}", r"{\1}", path) in page
+
+
 def test_the_example_of_an_error_has_the_members_of_one() -> None:
     [example] = blocks(ROOT / "docs" / "calling.md", "json")
 
@@ -273,3 +328,25 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_example_of_a_promotion_policy_is_one_and_every_member_is_described(
+    tmp_path: Path,
+) -> None:
+    [example] = blocks(ROOT / "docs" / "promoting.md", "toml")
+    path = tmp_path / "policy.toml"
+    path.write_text(example)
+
+    policy = read_promotion_policy(path, frozenset(Role))
+
+    assert all(getattr(policy, member) for member in PromotionPolicy.__struct_fields__)
+    described = set(re.findall(r"`([a-z_]+)`", read("docs/promoting.md")))
+    for kind in (PromotionPolicy, RolloutNeed):
+        assert {*kind.__struct_fields__} <= described
+
+
+def test_every_diagram_is_what_the_tables_draw() -> None:
+    drawn = [read(page) for page in ("docs/promoting.md", "docs/rollouts.md")]
+
+    assert [redraw(page) for page in drawn] == drawn, "make diagrams"
+    assert all(f"```mermaid\n{one}```" in "".join(drawn) for one in diagrams().values())

@@ -45,6 +45,15 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/admin/models/{model}/history"): {Role.VIEWER},
     ("POST", "/admin/models/{model}/promotions"): {Role.DEPLOYER},
     ("POST", "/admin/models/{model}/rollback"): {Role.DEPLOYER},
+    ("PUT", "/admin/models/{model}/aliases/{alias}"): {Role.DEPLOYER},
+    ("POST", "/admin/models/{model}/aliases/{alias}/remove"): {Role.DEPLOYER},
+    ("POST", "/admin/models/{model}/versions/{version}/retire"): {Role.DEPLOYER},
+    ("GET", "/admin/promotions"): FOLLOWERS | {Role.APPROVER},
+    ("GET", "/admin/promotions/{promotion}"): FOLLOWERS | {Role.APPROVER},
+    ("POST", "/admin/promotions/{promotion}/approve"): {Role.APPROVER},
+    ("POST", "/admin/promotions/{promotion}/reject"): {Role.APPROVER},
+    ("GET", "/admin/models/{model}/promotion-policy"): FOLLOWERS | {Role.APPROVER},
+    ("PUT", "/admin/models/{model}/promotion-policy"): {Role.ADMIN},
     ("POST", "/admin/keys"): {Role.ADMIN},
     ("GET", "/admin/keys"): {Role.ADMIN},
     ("DELETE", "/admin/keys/{key_id}"): {Role.ADMIN},
@@ -69,6 +78,18 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("PUT", "/admin/models/{model}/drift-policy"): {Role.ADMIN},
     ("GET", "/admin/models/{model}/findings"): FOLLOWERS,
     ("POST", "/admin/models/{model}/findings/{finding}/close"): {Role.DEPLOYER},
+    ("POST", "/v2/models/{model}/feedback"): {Role.INVOKER},
+    ("GET", "/admin/models/{model}/truth"): FOLLOWERS,
+    ("GET", "/admin/models/{model}/truth-policy"): FOLLOWERS,
+    ("PUT", "/admin/models/{model}/truth-policy"): {Role.ADMIN},
+    ("GET", "/audit/records/{record_id}/labels"): {Role.AUDITOR},
+    ("POST", "/admin/models/{model}/rollouts"): {Role.DEPLOYER},
+    ("GET", "/admin/models/{model}/rollouts"): FOLLOWERS | {Role.APPROVER},
+    ("GET", "/admin/rollouts/{rollout}"): FOLLOWERS | {Role.APPROVER},
+    ("GET", "/admin/rollouts/{rollout}/shadow"): FOLLOWERS | {Role.APPROVER},
+    ("POST", "/admin/rollouts/{rollout}/pause"): {Role.DEPLOYER},
+    ("POST", "/admin/rollouts/{rollout}/resume"): {Role.DEPLOYER},
+    ("POST", "/admin/rollouts/{rollout}/abort"): {Role.DEPLOYER},
     ("GET", "/audit/summary"): {Role.AUDITOR},
     ("GET", "/audit/export"): {Role.AUDITOR},
     ("GET", "/audit/records/{record_id}/proof"): {Role.AUDITOR},
@@ -109,6 +130,7 @@ INFERENCE = {route for route in TABLE if route[1].endswith("/infer")}
 PLACES = {
     "{model}": "linear", "{version}": "1", "{key_id}": "key-none", "{record_id}": "none",
     "{finding}": "none", "{level}": "0", "{tile}": "000.p/1", "{name}": "none", "{number}": "1",
+    "{rollout}": "none", "{promotion}": "none", "{alias}": "next",
 }  # fmt: skip
 
 
@@ -116,7 +138,7 @@ def routes() -> Iterator[tuple[str, str, frozenset[Role] | None]]:
     """Walk what the framework serves: method, path and declared roles."""
     parts = (
         "settings", "registry", "loader", "log", "trail", "meter", "drift_gauges", "journal",
-        "replay_desk",
+        "replay_desk", "rollout_gauges", "shadow_files", "shadow_gauges", "truth_desk",
     )  # fmt: skip
     provided = {part: Provide(lambda: None, sync_to_thread=False) for part in parts}
     handlers = [*HANDLERS, Documentation]

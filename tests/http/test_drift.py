@@ -227,7 +227,7 @@ def test_drift_that_cannot_be_told_is_an_error_in_the_one_shape(served: Served) 
     check_problem(served.client.get("/admin/models/none/drift"), 404, "not-found")
     check_problem(served.client.get(path, params={"version": 9}), 404, "not-found")
     check_problem(served.client.get(path, params={"window": "1y"}), 400, "invalid-request")
-    for wrong in ({"lane": "shadow"}, {"version": 0}, {"format": "pdf"}):
+    for wrong in ({"lane": "nowhere"}, {"version": 0}, {"format": "pdf"}):
         check_problem(served.client.get(path, params=wrong), 400, "bad-request")
     with served.gateway.client() as stranger:
         check_problem(stranger.get(path), 401, "unauthenticated")

@@ -11,7 +11,9 @@ from loadtests import subjects, workloads
 from loadtests.bench import describe, takes_part
 from loadtests.errors import LoadTestError
 from loadtests.measure import Course, Material, Session, Trial
-from loadtests.model import train
+from loadtests.model import MODEL, train
+from loadtests.rollouts import GUARDS, share_with_twin
+from loadtests.server import publish
 from loadtests.subjects import (
     BUILT,
     FASTAPI,
@@ -22,6 +24,7 @@ from loadtests.subjects import (
     Subject,
 )
 from loadtests.workloads import W1
+from registry.store import open_store
 from tests.loadtests.builders import open_result, session
 
 
@@ -49,6 +52,28 @@ def test_a_peer_that_is_not_installed_says_so(tmp_path: Path) -> None:
 def test_a_peer_that_does_not_start_says_its_last_words(tmp_path: Path) -> None:
     found = run(tmp_path, command=[sys.executable, "-c", "raise SystemExit('no such model')"])
     assert found.fault == "The server did not start. Its last words: no such model"
+
+
+def test_a_subject_may_change_its_own_copy_of_what_it_serves(tmp_path: Path) -> None:
+    found = run(tmp_path, command=["none"], prepare=lambda folder: (folder / "new").touch())
+    assert found.fault
+    assert (tmp_path / "data" / "new").exists()
+    assert not (tmp_path / "published" / "new").exists()
+
+
+def test_a_tenth_of_the_callers_meet_a_twin_of_the_version(tmp_path: Path) -> None:
+    trained = train()
+    publish(tmp_path, MODEL, [(trained.artifact, trained.draft)])
+
+    share_with_twin(tmp_path)
+
+    store = open_store(tmp_path)
+    first, second = store.versions(MODEL)
+    [rollout] = store.open_rollouts()
+    store.close()
+    assert first.artifact == second.artifact
+    assert (rollout.plan.challenger, rollout.points) == (2, 1_000)
+    assert [guard.kind for guard in rollout.plan.guards] == [guard.kind for guard in GUARDS]
 
 
 def test_only_the_whole_gateway_is_measured_with_more_workers() -> None:

@@ -1,0 +1,1 @@
+"""The commands of `gateway rollout`, each imported to be run."""
