@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway.batching import run_one
 from gateway.cases import Answer, Call, Case, Denial
-from gateway.errors import GatewayError, InputNotAccepted
+from gateway.errors import InputNotAccepted
 from gateway.protocol.refusal import Refusal
 from gateway.replay.what_if import as_body
 from gateway.roster import ServedVersion
@@ -31,14 +31,8 @@ from registry.tensors import Tensor, decode_tensors, with_texts
 from registry.times import now
 from registry.workers import Key
 
-
-class ShadowFault(GatewayError):
-    """The process that ran a challenger ended before there was an answer."""
-
-    slug = "shadow-ended"
-
-    def __init__(self) -> None:
-        super().__init__("The process that ran the challenger ended.")
+# No fault that a caller could ever meet, and so none of the tree.
+_ENDED = Refusal("shadow-ended", "The process that ran the challenger ended.")
 
 
 class Finished(Struct, frozen=True, kw_only=True):
@@ -87,7 +81,7 @@ class Challenger:
     def fail(self, shadowed: Shadowed) -> Finished:
         """Tell of a request that ended the process it ran in, of which no values are left."""
         case = self._case(shadowed)
-        case.fail(ShadowFault())
+        case.refuse(_ENDED, Outcome.FAILED)
         return self._finish(case, shadowed)
 
     def _case(self, shadowed: Shadowed) -> Case:
