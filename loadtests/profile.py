@@ -35,6 +35,7 @@ _WAITS = {
     "futures/thread.py _worker",
     "threading.py Condition.wait",
     "gateway/journal.py Journal._run",
+    "gateway/journal.py Journal._next_group",
 }
 _FRAME = re.compile(r"^(?P<function>\S+) \((?P<file>[^:)]+)(?::\d+)?\)$")
 
