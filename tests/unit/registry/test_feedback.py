@@ -33,8 +33,8 @@ def version(registry: Registry) -> Version:
 
 
 def last_record(registry: Registry, kind: Kind) -> AuditRecord:
-    [(_, leaf)] = registry.store.records(RecordFilter(kind=kind), before=None, limit=1)
-    return decode_record(leaf)
+    found = registry.store.records(RecordFilter(kind=kind), before=None, limit=100)
+    return decode_record(max(found)[1])  # ids of one millisecond are in no order
 
 
 def labels(registry: Registry) -> list[Label]:
