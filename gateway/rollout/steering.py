@@ -6,6 +6,7 @@ before it was.
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 
 from gateway.logs import logger
@@ -104,11 +105,8 @@ class Steering:
 
     def _promote_or_ask(self, rollout: Rollout) -> None:
         if rollout.plan.finish is Finish.PROMOTE:
-            try:
+            with suppress(ApprovalNeeded):  # then a person is asked, as in the other case
                 rolling_out.finish_promoted(self._registry, rollout.id, _PASSED, self._author)
-            except ApprovalNeeded:
-                pass
-            else:
                 return
         self._ask(rollout)
 

@@ -343,6 +343,16 @@ def test_calls_of_one_turn_run_together_and_a_refused_one_is_left_out(
     play(scenario)
 
 
+def test_a_row_beside_a_copy_of_itself_is_counted_as_one(play: Callable[..., None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.infer()
+
+        served = bench.counts()["linear", 1, "champion"]
+        assert (served.runs.total, served.requests) == (1, 1)
+
+    play(scenario)
+
+
 def test_answers_and_errors_are_counted_where_they_belong(play: Callable[..., None]) -> None:
     async def scenario(bench: Bench) -> None:
         await asyncio.gather(bench.infer(), bench.infer())
