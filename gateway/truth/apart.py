@@ -10,7 +10,7 @@ from gateway.errors import ReportTooLong
 from gateway.truth.child import Asked, Reply
 from gateway.truth.report import TruthReport
 from registry.apart import Died, TookTooLong, run_apart
-from registry.errors import InvalidRequest
+from registry.errors import InvalidRequest, StoreUnavailable
 from registry.promotion_evidence import TruthScore
 from registry.records import Lane
 from registry.registry import Registry
@@ -50,13 +50,17 @@ def matured_scores(
 ) -> Callable[[Registry, str, int], list[TruthScore]]:
     """Make what scores a version for its promotion, by intervals that hold at any look.
 
-    A metric with too few labels for one is left out: then nothing is known of it.
+    A metric with too few labels for one is left out: then nothing is known of it. It raises
+    StoreUnavailable where the labels cannot be read in time, as whoever promotes expects it.
     """
 
     def score(registry: Registry, model: str, number: int) -> list[TruthScore]:
-        written = read_apart(
-            data_dir, payload_key, model, MATURED_WINDOW, at=registry.clock(), version=number
-        )
+        try:
+            written = read_apart(
+                data_dir, payload_key, model, MATURED_WINDOW, at=registry.clock(), version=number
+            )
+        except ReportTooLong as error:
+            raise StoreUnavailable("its ground truth takes too long to read") from error
         report = msgspec.json.decode(written, type=TruthReport)
         return [
             TruthScore(

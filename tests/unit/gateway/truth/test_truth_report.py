@@ -15,7 +15,7 @@ from gateway.truth.apart import matured_scores
 from gateway.truth.reading import read_truth
 from gateway.truth.report import Lacking, TruthReport
 from registry import service, truth
-from registry.errors import AliasNotFound, ModelNotFound, VersionNotFound
+from registry.errors import AliasNotFound, ModelNotFound, StoreUnavailable, VersionNotFound
 from registry.manifest import Draft
 from registry.records import Lane
 from registry.reference import derive_reference
@@ -323,6 +323,8 @@ def test_a_promotion_is_scored_by_what_has_matured(
     found = {one.metric: one for one in scores}
     assert found["accuracy"].labels == 800
     assert found["accuracy"].value == 1.0
+    with pytest.raises(StoreUnavailable, match="ground truth"):
+        matured_scores(tmp_path / "none", None)(registry, "sum", version.number)
     # All were right, which leaves it in doubt all the same.
     assert 0.99 < found["accuracy"].low < 0.996
     assert found["accuracy"].high == 1.0
