@@ -3,8 +3,7 @@
 import subprocess
 import time
 from collections.abc import Sequence
-
-from gateway.logs import logger
+from typing import Protocol
 
 _RESTART_S = 0.1
 _LONGEST_RESTART_S = 5.0
@@ -14,13 +13,25 @@ _NO_HURRY_S = 3600.0
 _LONGEST_END_S = 5.0
 
 
-class Child:
-    """A process that is started anew whenever it ends, later each time it fails at its start."""
+class Tell(Protocol):
+    """Takes an event that an operator has to know of, and its facts."""
 
-    def __init__(self, name: str, command: Sequence[str], descriptors: Sequence[int]) -> None:
+    def __call__(self, event: str, **facts: object) -> object: ...
+
+
+class Child:
+    """A process that is started anew whenever it ends, later each time it fails at its start.
+
+    `tell` is told when it ends without having been told to, and when it had to be killed.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], descriptors: Sequence[int], tell: Tell
+    ) -> None:
         self._name = name
         self._command = command
         self._descriptors = descriptors
+        self._tell = tell
         self._process: subprocess.Popen[bytes] | None = None
         self._started = self._due = 0.0
         self._told: float | None = None  # when it was told to end
@@ -67,7 +78,7 @@ class Child:
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            logger.error("process_killed", pid=self._process.pid)
+            self._tell("process_killed", pid=self._process.pid)
             self._process.kill()
             self._process.wait()
 
@@ -78,6 +89,6 @@ class Child:
             return
         if now - self._started > _SETTLED_S:
             self._delay_s = _RESTART_S
-        logger.error("process_ended", name=self._name, status=status, restart_s=self._delay_s)
+        self._tell("process_ended", name=self._name, status=status, restart_s=self._delay_s)
         self._due = now + self._delay_s
         self._delay_s = min(self._delay_s * 2, _LONGEST_RESTART_S)

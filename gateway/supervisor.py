@@ -5,6 +5,7 @@ this program once the port and the log are open, which reads no store, signs not
 event loop.
 """
 
+import importlib
 import os
 import select
 import signal
@@ -13,7 +14,6 @@ import time
 from collections.abc import Sequence
 
 from gateway.children import Child
-from gateway.logs import configure_logs
 from gateway.settings import Settings, read_settings, write_settings
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -83,7 +83,14 @@ def become_supervisor(settings: Settings, worker: str, *, listener: int, lock: i
 
 def _child(name: str, module: str, settings: str, descriptors: list[int], *rest: str) -> Child:
     command = [sys.executable, "-m", module, settings, *map(str, descriptors), *rest]
-    return Child(name, command, descriptors)
+    return Child(name, command, descriptors, _tell)
+
+
+def _tell(event: str, **facts: object) -> None:
+    """Log an error. What logs is as large as all the rest here, and imported when it is needed."""
+    logs = importlib.import_module("gateway.logs")
+    logs.configure_logs("supervisor")
+    logs.logger.error(event, **facts)
 
 
 def _hear_signals() -> int:
@@ -105,7 +112,6 @@ def _heard(signals: int, timeout_s: float) -> bytes:
 
 def main() -> None:
     """Run the supervisor from its command line, as `become_supervisor` writes it."""
-    configure_logs("supervisor")
     settings, worker, listener = sys.argv[1:]
     Supervisor(read_settings(settings), int(listener), worker).run()
 
