@@ -14,7 +14,7 @@ from loadtests.errors import LoadTestError
 from loadtests.forms import PLAIN_BYTES, SERVICE_JSON, SESSION_JSON, V2_BINARY, V2_JSON, Form
 from loadtests.model import COLUMNS, MODEL
 from loadtests.modes import MODE, UNGOVERNED, UNRECORDED, UNWATCHED
-from loadtests.rollouts import share_with_twin
+from loadtests.rollouts import shadow_with_twin, share_with_twin
 from loadtests.server import PORT
 from loadtests.workloads import Workload
 
@@ -24,16 +24,18 @@ GATEWAY, FASTAPI = "gateway", "FastAPI"
 UNCHECKED, UNAUDITED, UNGUARDED = (
     "gateway, no rules or statistics", "gateway, no audit", "gateway, no governance",
 )  # fmt: skip
-CANARY = "gateway, canary of 10 %"
+CANARY, SHADOW = "gateway, canary of 10 %", "gateway, shadow of 10 %"
 OUR_CPP, ONNXRUNTIME_SERVER = "C++ (our own, Beast)", "C++ onnxruntime-server"
 
 # Names the program of a server that no package brings.
 BUILT = "ONNXRUNTIME_SERVER"
 
 _FOLDER = Path(__file__).with_name("peers")
+# As long as a queue of 128 large requests is: the others refuse nobody, however long they take.
+_PATIENCE_S = "1"
 _SERVE = (
     "serve", "--data-dir", _DATA_DIR, "--port", PORT, "--workers", _WORKERS,
-    "--payload-limit", "65536",
+    "--payload-limit", "65536", "--queue-limit", _PATIENCE_S,
 )  # fmt: skip
 _VERSIONS = "import json, sys; from importlib.metadata import version; " + (
     "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
@@ -171,6 +173,7 @@ def all_subjects() -> list[Subject]:
     return [
         _gateway(GATEWAY, "gateway.cli"),
         _gateway(CANARY, "gateway.cli", prepare=share_with_twin),
+        _gateway(SHADOW, "gateway.cli", prepare=shadow_with_twin),
         _gateway(UNCHECKED, "loadtests.modes", UNWATCHED),
         _gateway(UNAUDITED, "loadtests.modes", UNRECORDED),
         _gateway(UNGUARDED, "loadtests.modes", UNGOVERNED),

@@ -25,7 +25,7 @@ from rich.console import Console
 from loadtests.caller import Answer, Caller, Target
 from loadtests.errors import LoadTestError
 from loadtests.model import COLUMNS, INPUT, MODEL, PROBABILITIES, Trained, shortest, train
-from loadtests.rollouts import CANARY_POINTS, start_canary
+from loadtests.rollouts import TENTH, start_canary
 from loadtests.server import gateway_command, publish, run_server, wait_until_ready
 from loadtests.swap_report import Report, Sample, Swap, report, tabulate
 from registry.session import open_session
@@ -135,7 +135,7 @@ async def _swap(target: Target, swaps: int, seconds: float) -> list[Swap]:
 
 async def _start_canary(client: httpx.AsyncClient, target: Target) -> Swap:
     asked = time.monotonic()
-    await asyncio.to_thread(start_canary, target.data_dir, target.model, CANARY_POINTS)
+    await asyncio.to_thread(start_canary, target.data_dir, target.model, TENTH)
     answered = time.monotonic()
     obeyed = await _wait_until_obeyed(client, target, answered)
     return Swap(old="", asked=asked, answered=answered, obeyed=obeyed)

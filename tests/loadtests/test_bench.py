@@ -12,7 +12,7 @@ from loadtests.bench import describe, takes_part
 from loadtests.errors import LoadTestError
 from loadtests.measure import Course, Material, Session, Trial
 from loadtests.model import MODEL, train
-from loadtests.rollouts import GUARDS, share_with_twin
+from loadtests.rollouts import shadow_with_twin, share_with_twin
 from loadtests.server import publish
 from loadtests.subjects import (
     BUILT,
@@ -72,8 +72,21 @@ def test_a_tenth_of_the_callers_meet_a_twin_of_the_version(tmp_path: Path) -> No
     [rollout] = store.open_rollouts()
     store.close()
     assert first.artifact == second.artifact
-    assert (rollout.plan.challenger, rollout.points) == (2, 1_000)
-    assert [guard.kind for guard in rollout.plan.guards] == [guard.kind for guard in GUARDS]
+    assert (rollout.plan.challenger, rollout.points, rollout.shadow_points) == (2, 1_000, 0)
+    assert all(guard.judges(is_shadow=False) for guard in rollout.plan.guards)
+
+
+def test_a_twin_of_the_version_runs_beside_a_tenth_of_the_answers(tmp_path: Path) -> None:
+    trained = train()
+    publish(tmp_path, MODEL, [(trained.artifact, trained.draft)])
+
+    shadow_with_twin(tmp_path)
+
+    store = open_store(tmp_path)
+    [rollout] = store.open_rollouts()
+    store.close()
+    assert (rollout.plan.challenger, rollout.points, rollout.shadow_points) == (2, 0, 1_000)
+    assert all(guard.judges(is_shadow=True) for guard in rollout.plan.guards)
 
 
 def test_only_the_whole_gateway_is_measured_with_more_workers() -> None:
