@@ -94,7 +94,7 @@ class _RowWatch(Struct, frozen=True):
     bound: float
 
     def is_clean(self, tensors: Mapping[str, Tensor]) -> bool:
-        return self.distance.farthest(tensors) <= self.bound
+        return self.distance.is_within(tensors, self.bound)
 
 
 class Checker:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gateway.contract import Checker, Violations, compile_contract, compile_outputs
+from gateway.contract.joint import JointDistance
 from gateway.protocol.refusal import label
 from registry.datatypes import Datatype
 from registry.distribution import Feature, Joint, Numeric, Reference
@@ -149,6 +150,40 @@ def test_the_distance_of_a_row_is_that_of_mahalanobis(
     expected = [f"joint *[{row}]" for row in range(8) if distances[row] > high and clear[row]]
     assert set(expected) <= {label(one) for one in found.flagged}
     assert found.flagged_total <= len(expected) + np.count_nonzero(~clear)
+
+
+def test_single_precision_calls_no_row_near_that_double_calls_far() -> None:
+    """Rows lie close together far from 0, features differ by orders of magnitude."""
+    rng = np.random.default_rng(3)
+    features = [("x", column) for column in range(4)]
+    for _ in range(300):
+        scale = 2.0 ** rng.uniform(-90, 90, 4)
+        mean = rng.uniform(-1e4, 1e4, 4) / scale
+        rows = (mean + rng.normal(size=(40, 4)) / scale).astype(np.float32)
+        whitening = (np.tril(rng.uniform(-1, 1, (4, 4)), -1) + np.eye(4)) * scale
+        lower = tuple(whitening[np.tril_indices(4)].tolist())
+        reference, _ = joint_of(features, high=1, mean=tuple(mean.tolist()), whitening=lower)
+        distance = JointDistance(reference)
+        farthest = float(distance.squared({"x": rows}).max())
+
+        assert not distance.is_within({"x": rows}, farthest * (1 - 1e-9))
+        assert distance.is_within({"x": rows}, farthest)
+
+
+def test_ordinary_rows_are_found_near_in_single_precision() -> None:
+    rng = np.random.default_rng(5)
+    rows = (rng.normal(size=(3_000, 30)) * np.geomspace(1e-3, 1e3, 30)).astype(np.float32)
+    whitening = np.linalg.inv(np.linalg.cholesky(np.cov(rows.T)))
+    features = [("x", column) for column in range(30)]
+    lower = tuple(whitening[np.tril_indices(30)].tolist())
+    mean = tuple(rows.mean(axis=0, dtype=np.float64).tolist())
+    reference, _ = joint_of(features, high=1, mean=mean, whitening=lower)
+    distance = JointDistance(reference)
+    bound = float(distance.squared({"x": rows}).max())
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(distance, "_farthest", lambda _: pytest.fail("double precision was asked"))
+        assert distance.is_within({"x": rows}, 1.1 * bound)
 
 
 def far_of(features: list[tuple[str, int | None]]) -> Any:
