@@ -12,10 +12,11 @@ model gave it, though nobody got it.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from time import thread_time_ns
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.logs import logger
 from gateway.monitor.folding import Folder
@@ -26,7 +27,7 @@ from registry.records import Lane
 from registry.tensors import Tensor
 from registry.windows import LaneCounts
 
-BLOCK_ROWS = 256
+BLOCK_ROWS = 512
 MOST_ROWS = 32  # of one request
 # A request that waits holds its body, which may be of megabytes.
 BLOCK_BYTES = 1 << 20
@@ -35,8 +36,6 @@ _MOST_WAITING_BYTES = 64 << 20
 # What is predicted to take longer is counted in the thread.
 _SHORT_NS = 500_000
 _WRITE_S = 1.0
-# What to take of `rows` rows, in parts of them.
-_SPREAD = np.arange(MOST_ROWS)
 _FALLBACK = Lane.FALLBACK  # a look-up of its own costs more than all the rest for a request
 
 _Values = tuple[Mapping[str, Tensor], Mapping[str, Tensor]]
@@ -45,11 +44,16 @@ _Key = tuple[str, int, Lane]
 
 def take_rows(tensors: Mapping[str, Tensor], rows: int) -> dict[str, Tensor]:
     """Copy `MOST_ROWS` of more rows, evenly spread; a tensor of other rows stays whole."""
-    chosen = _SPREAD * rows // MOST_ROWS
+    chosen = _spread(rows)
     return {
         name: tensor.take(chosen, 0) if tensor.shape[:1] == (rows,) else tensor
         for name, tensor in tensors.items()
     }
+
+
+@lru_cache
+def _spread(rows: int) -> NDArray[np.intp]:
+    return np.arange(MOST_ROWS) * rows // MOST_ROWS
 
 
 class _Series:

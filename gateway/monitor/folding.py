@@ -12,7 +12,7 @@ from math import inf, nextafter
 import numpy as np
 
 from gateway.monitor.gathering import Source, Tensors, sources
-from gateway.monitor.grid import Column, Counts, Grid, Numbers
+from gateway.monitor.grid import Column, Counts, Grid, Numbers, find_missing
 from gateway.monitor.layout import MISSING, OUTSIDE, UNSEEN, FeatureCells, Layout, Side
 from gateway.monitor.texts import TextCounter
 from gateway.monitor.vectors import JointCounter, VectorCounter
@@ -29,8 +29,8 @@ from registry.distribution import (
 from registry.manifest import Signature
 from registry.tensors import Tensor
 
-# Larger temporaries would go back to the system each time, which costs more than the counting.
-_BLOCK_ROWS = 256
+# Larger temporaries leave the processor's cache.
+_BLOCK_ROWS = 512
 _OF_TEXTS = Categorical | HighCardinality | FreeText | None
 _OF_NUMBERS = Numeric | Discrete | None
 
@@ -133,14 +133,15 @@ class _Numbers:
         tensors = [tensor for tensor in gathered if tensor is not None]
         if len(tensors) == len(gathered) and len({len(tensor) for tensor in tensors}) == 1:
             for block in self._blocks(self._sources, tensors):
-                self._grid.count(block, counts)
+                missing = find_missing(block)
+                self._grid.count(block, missing, counts)
                 if self._joint is not None:
-                    self._joint.count(block, counts)
+                    self._joint.count(block, missing, counts)
             return
         for grid, source, tensor in zip(self._grids, self._sources, gathered, strict=True):
             if tensor is not None:
                 for block in self._blocks([source], [tensor]):
-                    grid.count(block, counts)
+                    grid.count(block, find_missing(block), counts)
 
     def _blocks(self, of_tensors: Sequence[Source], tensors: Sequence[Tensor]) -> Iterator[Numbers]:
         """Turn tensors of equal rows into blocks [features, rows] of numbers of 64 bits."""
@@ -208,4 +209,4 @@ def _joint(
     if None in found:
         return None
     cells = next(feature for feature in layout.features if feature.side is Side.JOINT)
-    return JointCounter(cells, reference.joint, np.array(found, np.intp))
+    return JointCounter(cells, reference.joint, [row for row in found if row is not None])

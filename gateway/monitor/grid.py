@@ -17,6 +17,7 @@ from gateway.monitor.layout import REACH, UNIT, Moments
 Numbers = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Places = NDArray[np.intp]
+Mask = NDArray[np.bool_]
 
 STEPS = 512
 # Sorting by bisection costs as much as comparing with this many edges.
@@ -36,6 +37,12 @@ class Column(Struct, frozen=True):
     limits: tuple[float, float] = (-np.inf, np.inf)
     outside: int = 0
     moments: Moments | None = None
+
+
+def find_missing(block: Numbers) -> Mask | None:
+    """Say which numbers of a block are NaN; None where none is, as mostly."""
+    missing: Mask = np.isnan(block)
+    return missing if missing.any() else None
 
 
 class Grid:
@@ -65,8 +72,8 @@ class Grid:
             self._nan_bins[i] += len(edges)
         self._measure = _Measure(columns)
 
-    def count(self, block: Numbers, counts: Counts) -> None:
-        """Add a block [columns, rows] to the cells of a summary.
+    def count(self, block: Numbers, missing: Mask | None, counts: Counts) -> None:
+        """Add a block [columns, rows] to the cells of a summary, with what `find_missing` says.
 
         To be called where numpy does not warn of numbers: whatever overflows is still sorted right.
         """
@@ -78,13 +85,12 @@ class Grid:
         for i, edges in self._bisected:
             bins[i] = np.searchsorted(edges, block[i]) + self._starts[i]
         found = np.bincount(bins.ravel(), minlength=self._bins)
-        is_nan = np.isnan(block)
-        if is_nan.any():
-            missing = np.count_nonzero(is_nan, axis=1)
-            found[self._nan_bins] -= missing
-            counts[self._missing] += missing
+        if missing is not None:
+            absent = np.count_nonzero(missing, axis=1)
+            found[self._nan_bins] -= absent
+            counts[self._missing] += absent
         np.add.at(counts, self._cells, found)
-        self._measure.count(block, counts)
+        self._measure.count(block, missing, counts)
 
     def _place(self, block: Numbers) -> Places:
         """Put numbers on the steps of their columns; NaN on the first."""
@@ -108,7 +114,7 @@ class _Measure:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         measured = [(i, c, c.moments) for i, c in enumerate(columns) if c.moments is not None]
-        self._rows = _rows([i for i, _, _ in measured])
+        self._rows = select_rows([i for i, _, _ in measured])
         self._low = _upright([column.limits[0] for _, column, _ in measured])
         self._high = _upright([column.limits[1] for _, column, _ in measured])
         self._outside = np.array([column.outside for _, column, _ in measured], np.intp)
@@ -117,7 +123,7 @@ class _Measure:
         self._total = np.array([moments.total for _, _, moments in measured], np.intp)
         self._squares = np.array([moments.squares for _, _, moments in measured], np.intp)
 
-    def count(self, block: Numbers, counts: Counts) -> None:
+    def count(self, block: Numbers, missing: Mask | None, counts: Counts) -> None:
         if not self._total.size:
             return
         values = block[self._rows]
@@ -130,8 +136,11 @@ class _Measure:
         np.rint(units, out=units)
         np.maximum(units, -REACH, out=units)
         np.minimum(units, REACH, out=units)
-        present = units.shape[1] - np.count_nonzero(np.isnan(units), axis=1)
-        np.nan_to_num(units, copy=False)
+        present: int | Counts = units.shape[1]
+        if missing is not None:
+            own = missing[self._rows]
+            present = present - np.count_nonzero(own, axis=1)
+            units[own] = 0
         # Whole numbers below 2**53, so that their sums are exact in any order.
         counts[self._total] += units.sum(axis=1).astype(np.int64) + REACH * present
         counts[self._squares] += np.einsum("ij,ij->i", units, units).astype(np.int64)
@@ -165,8 +174,8 @@ def _upright(values: Sequence[float]) -> Numbers:
     return np.array(values, np.float64).reshape(-1, 1)
 
 
-def _rows(indexes: Sequence[int]) -> slice | Places:
-    """Select rows, without a copy where they are neighbours."""
-    if indexes and len(indexes) == indexes[-1] - indexes[0] + 1:
+def select_rows(indexes: Sequence[int]) -> slice | Places:
+    """Select rows in this order, without a copy where they are neighbours."""
+    if indexes and list(indexes) == list(range(indexes[0], indexes[-1] + 1)):
         return slice(indexes[0], indexes[-1] + 1)
     return np.array(indexes, np.intp)

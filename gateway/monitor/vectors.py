@@ -1,9 +1,11 @@
 """Rows counted as a whole: long vectors, and the numbers of a row together."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.monitor.grid import Counts, Numbers, Places
+from gateway.monitor.grid import Counts, Mask, Numbers, select_rows
 from gateway.monitor.layout import MISSING, FeatureCells, Side
 from registry.distribution import Embedding, Joint
 from registry.reference.embedding import directions
@@ -16,9 +18,9 @@ _MOST_TERMS = 200_000
 class JointCounter:
     """Counts rows by their squared Mahalanobis distance from the middle of training."""
 
-    def __init__(self, feature: FeatureCells, joint: Joint, rows: Places) -> None:
+    def __init__(self, feature: FeatureCells, joint: Joint, rows: Sequence[int]) -> None:
         """`rows` are the rows of a block that hold the numbers of the joint's features."""
-        self._rows = rows
+        self._rows = select_rows(rows)
         self._bins = feature.splits[0].bins
         self._edges = np.array(joint.edges)
         self._mean = np.array(joint.mean).reshape(-1, 1)
@@ -27,10 +29,11 @@ class JointCounter:
         self._whitening[np.tril_indices(columns)] = joint.whitening
         self._step = max(1, _MOST_TERMS // columns**2)
 
-    def count(self, block: Numbers, counts: Counts) -> None:
+    def count(self, block: Numbers, missing: Mask | None, counts: Counts) -> None:
         """Add a block [columns, rows]; missing values are at the mean, infinite ones far away."""
         centred = block[self._rows] - self._mean
-        centred[np.isnan(centred)] = 0
+        if missing is not None:
+            centred[missing[self._rows]] = 0
         for start in range(0, centred.shape[1], self._step):
             along = self._whitening @ centred[:, start : start + self._step]
             _add(self._edges, np.square(along).sum(axis=0), self._bins, counts)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.monitor.grid import STEPS, Column, Grid
+from gateway.monitor.grid import STEPS, Column, Grid, find_missing, select_rows
 from gateway.monitor.layout import REACH, UNIT, Moments
 from registry.datatypes import Datatype
 from registry.tensors import NUMPY_TYPES
@@ -31,7 +31,7 @@ def counted(edges: tuple[tuple[float, ...], ...], block: np.ndarray[Any, Any]) -
     of_edges, cells = grid(*edges)
     counts = np.zeros(cells, np.int64)
     with np.errstate(all="ignore"):
-        of_edges.count(block, counts)
+        of_edges.count(block, find_missing(block), counts)
     return counts.tolist()
 
 
@@ -99,7 +99,8 @@ def measured(values: list[float], limits: tuple[float, float] = (-INF, INF)) -> 
     column = Column((10.0,), (0, 1), 2, limits=limits, outside=3, moments=moments)
     counts = np.zeros(6, np.int64)
     with np.errstate(all="ignore"):
-        Grid([column]).count(np.array([values]), counts)
+        block = np.array([values])
+        Grid([column]).count(block, find_missing(block), counts)
     return counts[3:].tolist()
 
 
@@ -118,3 +119,9 @@ def test_a_number_beyond_the_reach_counts_as_the_reach() -> None:
 
 def test_what_lies_beyond_the_limits_is_outside() -> None:
     assert measured([9.0, 10.0, 11.0, 11.5, INF, 8.9], limits=(9.0, 11.0))[0] == 3
+
+
+def test_rows_are_selected_in_the_order_that_is_asked_for() -> None:
+    block = np.arange(8.0).reshape(4, 2)
+    for rows in ([1, 2], [0, 2, 1, 3], [3, 0], [2]):
+        assert block[select_rows(rows)].tolist() == [block[row].tolist() for row in rows]
