@@ -100,7 +100,7 @@ def test_a_hostile_request_gets_its_refusal_and_harms_nobody(
     play(world, hostile)
 
     if hostile.is_recorded:
-        record = newest_record(client)
+        record = newest_record(client, kind="inference")
         assert (record["outcome"], record["error"]) == ("refused", hostile.code)
     with Wire(world) as wire:
         wire.check_alive()

@@ -193,8 +193,8 @@ def test_what_is_not_answered_has_its_record_too(
     answer = client.post(f"/v2/models/{model}/infer", json=body)
 
     problem = check_problem(answer, status, code)
-    record = newest_record(client)
-    assert record["id"] == answer.headers["x-record-id"] == problem["record_id"]
+    record = record_of(client, answer.headers["x-record-id"])
+    assert record["id"] == problem["record_id"]
     assert (record["outcome"], record["error"]) == (outcome, code)
     assert record.get("model", record.get("subject")) == model
     assert "output" not in record
@@ -205,8 +205,7 @@ def test_a_forbidden_call_has_its_record_too(world: World, client: httpx.Client)
         answer = viewer.post("/v2/models/linear/infer", json={"inputs": [flat([1, 2, 3])]})
 
     check_problem(answer, 403, "forbidden")
-    record = newest_record(client)
-    assert (record["id"], record["error"]) == (answer.headers["x-record-id"], "forbidden")
+    assert record_of(client, answer.headers["x-record-id"])["error"] == "forbidden"
 
 
 def test_the_contract_rejects_flags_and_observes(client: httpx.Client) -> None:

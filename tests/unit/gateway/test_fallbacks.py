@@ -44,7 +44,7 @@ def settle(registry: Registry, loader: Loader) -> tuple[int, Lane]:
 def actions(registry: Registry) -> list[str | None]:
     """Return what the controller did, oldest first."""
     found = registry.store.records(RecordFilter(principal="controller"), before=None, limit=100)
-    return [decode_record(leaf).action for _, leaf in reversed(found)]
+    return [decode_record(leaf).action for _, leaf in sorted(found)]
 
 
 def test_the_champion_before_answers_while_a_finding_of_the_champion_is_open(

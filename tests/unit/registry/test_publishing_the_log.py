@@ -92,7 +92,7 @@ def backup_of(world: World, to: Path) -> Path:
 
 
 def found(store: Store, kind: Kind) -> list[AuditRecord]:
-    rows = store.records(RecordFilter(kind=kind), before=None, limit=10)
+    rows = sorted(store.records(RecordFilter(kind=kind), before=None, limit=10), reverse=True)
     return [decode_record(leaf) for _, leaf in rows]
 
 

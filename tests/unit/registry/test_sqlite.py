@@ -89,7 +89,8 @@ def test_a_store_of_an_earlier_format_is_brought_to_this_one_with_all_it_holds(
     registry = open_registry(tmp_path)
     publish(registry, "linear", linear_model())
     payload = Payload(b"s" * 32, b"in", b"out")
-    leaf = registry.store.records(RecordFilter(), before=None, limit=1)[0][1]
+    size = registry.store.tree_size()
+    [leaf] = registry.store.leaves(size - 1, size)
     other = leaf.replace(decode_record(leaf).id.encode(), new_record_id(now_ns()).encode())
     registry.store.integrate("one.segment", 0, 1, [Entry(other, payload)])
     before = everything(registry.store)
