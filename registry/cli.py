@@ -12,11 +12,12 @@ from registry.console import Commands, data_dir_option, local_author, open_regis
 from registry.contract_cli import FILE, contract
 from registry.contract_file import ContractFile, read_contract
 from registry.draft_files import read_draft, read_sample
-from registry.errors import ContractRejected
+from registry.errors import ContractRejected, PromotionHeld
 from registry.integrity import inspect_versions
 from registry.lifecycle import first_named, warm_up_ends
 from registry.manifest import Draft
 from registry.names import check_model_name, check_reason
+from registry.promotion_case import promotion_policy
 from registry.registry import Registry
 from registry.show import print_move, print_origin, print_rule_counts, print_summary
 from registry.times import as_utc, now
@@ -101,7 +102,7 @@ def publish(  # noqa: PLR0917 - click passes them by name
     registry = open_registry(data_dir, create=True)
     version = _publish(registry, name, artifact, draft, file)
     if reason is not None:
-        print_move(promoting.ask(registry, name, version.number, reason, local_author()))
+        _promote(registry, name, version.number, reason)
     print_summary(version, registry.manifest(version), _aliases(registry, name, version.number))
 
 
@@ -188,10 +189,10 @@ def history(name: str, data_dir: Path, at: datetime | None) -> None:
 def promote(name: str, version: int, data_dir: Path, reason: str, *, by_force: bool) -> None:
     """Make a version the champion; a running gateway serves it within a second.
 
-    Where the model's policy wants another person to approve, it is asked for.
+    Where the model's policy wants another person to approve, it is asked for. Ground truth, where
+    the policy wants that, is read by `gateway promotions request` alone.
     """
-    registry = open_registry(data_dir)
-    print_move(promoting.ask(registry, name, version, reason, local_author(), by_force=by_force))
+    _promote(open_registry(data_dir), name, version, reason, by_force=by_force)
 
 
 @main.command()
@@ -254,6 +255,22 @@ main.add_command(contract)
 
 def _aliases(registry: Registry, model: str, number: int) -> list[str]:
     return [alias for alias, named in registry.store.aliases(model).items() if named == number]
+
+
+def _promote(
+    registry: Registry, name: str, number: int, reason: str, *, by_force: bool = False
+) -> None:
+    """Promote or ask for it, and say of a policy with ground truth, which is not read here, how."""
+    try:
+        print_move(promoting.ask(registry, name, number, reason, local_author(), by_force=by_force))
+    except PromotionHeld as held:
+        if not promotion_policy(registry.store, name).truth:
+            raise
+        raise click.ClickException(
+            f"Version {number} of {name!r} is not promoted: its policy asks for metrics of ground"
+            f" truth, which this command does not read. Ask with `gateway promotions request {name}"
+            f" {number} --reason …`, which does, and says what else may be lacking."
+        ) from held
 
 
 def _publish(

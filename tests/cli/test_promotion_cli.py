@@ -121,6 +121,24 @@ def test_where_nothing_is_asked_both_commands_promote_at_once(
     assert held.store.aliases(MODEL) == {"champion": 1}
 
 
+def test_where_ground_truth_is_asked_the_refusal_names_the_command_that_reads_it(
+    held: Registry, tmp_path: Path
+) -> None:
+    set_policy(tmp_path, '[[truth]]\nmetric = "mae"\nat_most = 12.5\n')
+
+    refused = run(tmp_path, "promote", MODEL, "2", "--reason", "better")
+
+    assert refused.exit_code == 1
+    assert " ".join(refused.output.split()) == (
+        f"Error: Version 2 of '{MODEL}' is not promoted: its policy asks for metrics of ground"
+        " truth, which this command does not read. Ask with `gateway promotions request"
+        f" {MODEL} 2 --reason …`, which does, and says what else may be lacking."
+    )
+    named = refused.output.partition("`gateway ")[2].partition("`")[0].replace("…", "better")
+    assert "no ground truth has matured" in run(tmp_path, *named.split()).output
+    done(tmp_path, "promote", MODEL, "2", "--reason", "a fire", "--by-force")
+
+
 def test_force_goes_on_and_its_record_says_past_what(held: Registry, tmp_path: Path) -> None:
     set_policy(tmp_path)
 
