@@ -17,6 +17,11 @@ from registry.versions import Version
 # Beside the reasons of a rehearsed contract: the caller did not ask for all outputs.
 OUTPUTS = "outputs"
 REMOVED = "removed"  # since the rehearsal began
+# In service by `routing_key` before all else: then a step has other callers than it has here.
+CALLERS = (
+    "known by the `id` of their requests, else each request is a caller of its own: the parameter"
+    " `routing_key` is in no record"
+)
 
 
 class Request(Struct, frozen=True):
@@ -33,7 +38,7 @@ class Request(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What its caller is known by; the parameter `routing_key` is in no record."""
+        """What its caller is known by, as `CALLERS` says."""
         return self.record.request_id or self.record.id
 
 

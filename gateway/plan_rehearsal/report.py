@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway.plan_rehearsal.course import UNJUDGED, Course, StageCourse
 from gateway.plan_rehearsal.lanes import Lanes
-from gateway.plan_rehearsal.recorded import Request
+from gateway.plan_rehearsal.recorded import CALLERS, Request
 from gateway.rollout.words import guard_name
 from registry.phases import first_phase
 from registry.rollouts import Phase, Plan, Rollout
@@ -29,6 +29,7 @@ class PlanRehearsal(Struct, frozen=True, kw_only=True):
 
     Of `records` requests to the champion `taken` were used; `untaken` counts by the reason those
     that could not be, and `left` came when all was decided. `phase` is how the rollout stood then.
+    `callers` says what they are known by, where the plan has steps, whose shares are of callers.
     """
 
     model: str
@@ -41,6 +42,7 @@ class PlanRehearsal(Struct, frozen=True, kw_only=True):
     untaken: dict[str, int]
     left: int
     unjudged: tuple[Unjudged, ...]
+    callers: str | None
     stages: tuple[StageCourse, ...]
 
 
@@ -102,5 +104,6 @@ def rehearse_plan(
             for guard in plan.guards
             if guard.kind in UNJUDGED
         ),
+        callers=CALLERS if plan.steps else None,
         stages=stages,
     )

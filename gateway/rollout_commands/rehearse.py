@@ -139,6 +139,8 @@ def _print(found: PlanRehearsal) -> None:
         click.echo(f"Not needed any more: {found.left:,}.")
     for one in found.unjudged:
         click.echo(f"Not judged, {one.guard}: {one.why}.")
+    if found.callers is not None:
+        click.echo(f"Callers are {found.callers}.")
     for stage in found.stages:
         _print_stage(stage)
 

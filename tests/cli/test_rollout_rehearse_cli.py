@@ -161,7 +161,10 @@ def test_what_cannot_be_rehearsed_is_named_and_counted_and_the_read_is_recorded(
     assert found["untaken"] == {"digest": 1, "payload": 1, "outputs": 1}
     assert [one["guard"] for one in found["unjudged"]] == ["latency p95"]
     assert [one["action"] for one in found["stages"]] == [None]
+    assert "`routing_key` is in no record" in found["callers"]
+    assert found_by(run(SHADOW, "--json"))["callers"] is None
     shown = run(CANARY + latency).stdout
+    assert "Callers are known by the `id` of their requests, else each request is a" in shown
     for said in ("Not taken, digest: 1.", "Not judged, latency p95: ", "undecided in step 1 of 1"):
         assert said in shown
     later = (now() + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S")
