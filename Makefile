@@ -8,7 +8,7 @@ ARGS ?=
 PEERS := fastapi kserve mlserver litserve bentoml cpp
 CXX ?= g++
 
-.PHONY: demo test check format bench bench-peers bench-gate bench-docs profile
+.PHONY: demo test check format bench bench-peers bench-gate bench-docs profile stages
 .PHONY: coverage diagrams swap overload integration trail torture conformance kserve operators clean
 
 demo: .venv/demo.stamp
@@ -52,6 +52,9 @@ diagrams: .venv/demo.stamp
 
 profile: .venv/demo.stamp .venv-peer-py-spy/peer.stamp
 	$(BIN)/python -m loadtests.profile $(ARGS)
+
+stages: .venv/demo.stamp
+	$(BIN)/python -m loadtests.stages $(ARGS)
 
 swap: .venv/demo.stamp
 	$(BIN)/python -m loadtests.swap $(ARGS)

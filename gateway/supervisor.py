@@ -19,7 +19,8 @@ from gateway.settings import Settings, read_settings, write_settings
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
-_ENVIRONMENT = {
+# What all processes of a gateway begin with.
+ENVIRONMENT = {
     # Workers count values in small products: threads would fight over cores that answer callers.
     "OPENBLAS_NUM_THREADS": "1",
     # Arrays of a large request would go back to the system after each use, and every page of them
@@ -76,7 +77,7 @@ def become_supervisor(settings: Settings, worker: str, *, listener: int, lock: i
     for descriptor in (listener, lock):
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - takes no keyword
     command = [sys.executable, "-m", "gateway.supervisor", write_settings(settings)]
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.execv(sys.executable, [*command, worker, str(listener)])  # noqa: S606 - no shell is wanted
 

@@ -30,12 +30,15 @@ OUR_CPP, ONNXRUNTIME_SERVER = "C++ (our own, Beast)", "C++ onnxruntime-server"
 # Names the program of a server that no package brings.
 BUILT = "ONNXRUNTIME_SERVER"
 
+# Bytes of a payload; more of it is committed to and not kept.
+PAYLOAD_LIMIT = 64 << 10
+
 _FOLDER = Path(__file__).with_name("peers")
 # As long as a queue of 128 large requests is: the others refuse nobody, however long they take.
 _PATIENCE_S = "1"
 _SERVE = (
     "serve", "--data-dir", _DATA_DIR, "--port", PORT, "--workers", _WORKERS,
-    "--payload-limit", "65536", "--queue-limit", _PATIENCE_S,
+    "--payload-limit", str(PAYLOAD_LIMIT), "--queue-limit", _PATIENCE_S,
 )  # fmt: skip
 _VERSIONS = "import json, sys; from importlib.metadata import version; " + (
     "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
