@@ -9,7 +9,7 @@ import sys
 import msgspec
 from msgspec import Struct
 
-from registry.apart import limit_self
+from registry.apart import end_with_parent, limit_self
 from registry.errors import Rejected
 from registry.session import open_session
 from registry.tensors import decode_tensors, encode_tensors, with_texts
@@ -54,6 +54,7 @@ def answer(asked: Asked) -> Reply:
 
 def main() -> None:
     """Answer what standard input asks, within limits."""
+    end_with_parent()
     limit_self()
     asked = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Asked)
     sys.stdout.buffer.write(msgspec.msgpack.encode(answer(asked)))

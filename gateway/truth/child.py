@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 
 from gateway.drift.period import read_period
 from gateway.truth.reading import read_truth
+from registry.apart import end_with_parent
 from registry.artifacts import Artifacts
 from registry.errors import InvalidRequest
 from registry.records import Lane
@@ -40,6 +41,7 @@ class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def main() -> None:
     """Answer what standard input asks."""
+    end_with_parent()
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
     key = None if asked.payload_key is None else Path(asked.payload_key)
     store = open_store(Path(asked.data_dir), key)

@@ -18,7 +18,7 @@ from registry.admission.graph import read_facts
 from registry.admission.report import Report
 from registry.admission.samples import Inputs, given_sample, made_samples
 from registry.admission.zipmap import Labels, without_zipmap
-from registry.apart import limit_self
+from registry.apart import end_with_parent, limit_self
 from registry.errors import Rejected
 from registry.manifest import Certificate, SampleTensor, Signature
 from registry.session import Session, open_session, read_signature, runtime_id
@@ -89,6 +89,7 @@ def _as_bytes(values: Sequence[Tensor]) -> list[bytes]:
 
 def main() -> None:
     """Inspect what standard input holds, within limits."""
+    end_with_parent()
     limit_self()
     sample = msgspec.json.decode(sys.stdin.buffer.readline(), type=Sample)
     artifact, labels = without_zipmap(sys.stdin.buffer.read())

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from registry.registry import Registry
@@ -11,6 +13,10 @@ from tests.crash.ledger import Callers
 from tests.crash.processes import children, wait_for_end
 
 ENDED_WITHIN_S = 5
+ASKS = (
+    "import sys; from registry.apart import run_apart;"
+    " run_apart('tests.crash.idle', sys.argv[1].encode(), 600)"
+)
 
 
 def test_processes_end_with_their_supervisor_and_a_new_one_takes_over(
@@ -47,3 +53,14 @@ def test_a_controller_that_was_started_anew_ends_with_its_supervisor(
         wait_for_end(processes, ENDED_WITHIN_S + gateway.started_s)
 
     assert not [line for line in gateway.log if "Traceback" in line["event"]]
+
+
+def test_what_runs_apart_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    os.mkfifo(said)
+    asker = subprocess.Popen([sys.executable, "-c", ASKS, str(said)])
+    child = int(said.read_text())  # waits for it
+    asker.kill()
+    asker.wait()
+
+    wait_for_end([child], ENDED_WITHIN_S)
