@@ -24,8 +24,8 @@ from gateway.rollout.steering import Steering
 from gateway.settings import Settings, read_settings
 from gateway.shadow.tending import ShadowTender
 from gateway.summaries import Summaries
-from gateway.truth.apart import matured_scores
-from gateway.truth.evidence import TruthReader
+from gateway.truth.apart import TruthApart
+from gateway.truth.deferred import DeferredTruth
 from registry.artifacts import Artifacts
 from registry.audit.keyfile import KeyFile
 from registry.audit.log import drop_segments, integrate
@@ -66,13 +66,10 @@ class Controller:
             store, keys, settings.checkpoint_path, on_published=self._tell_witnesses
         )
         self._remover = Remover(store)
-        registry = Registry(
-            store,
-            Artifacts(settings.artifacts_dir),
-            truth=matured_scores(settings.data_dir, settings.payload_key),
-        )
+        registry = Registry(store, Artifacts(settings.artifacts_dir))
         self._watch = Watch(registry, Summaries(settings.summaries_dir))
-        self._steering = Steering(registry, CONTROLLER, TruthReader(registry))
+        truth = DeferredTruth(TruthApart(settings.data_dir, settings.payload_key))
+        self._steering = Steering(registry, CONTROLLER, truth, scores=truth.scores)
         self._dispatcher = Dispatcher(store, Secrets(settings.destinations_dir))
         self._failed_loads = FailedLoads(store)
         self._slots = Slots(settings.metrics_dir)

@@ -84,17 +84,18 @@ def ask(
         return _hold(registry, tx, case, reason, author)
 
 
-def ask_for_rollout(registry: Registry, rollout_id: str, reason: str) -> Promotion:
+def ask_for_rollout(
+    registry: Registry, rollout_id: str, reason: str, *, scores: Sequence[TruthScore] = ()
+) -> Promotion:
     """Ask to promote the challenger of a rollout, in the name of whoever started it.
 
-    It waits for a person whatever the policy: nobody has said yet that it is to be promoted. Raises
+    It waits for a person whatever the policy: nobody has said yet that it is to be promoted.
+    `scores` are the challenger's from ground truth, where the policy asks for them. Raises
     RolloutNotFound, RolloutOver, RolloutNotReady, and what `ask` raises.
     """
     check_reason(reason)
-    rollout = find_passed(registry.store, rollout_id)
-    scores = registry.scores(rollout.model, rollout.plan.challenger)
     with registry.store.write() as tx:
-        find_passed(tx, rollout_id)
+        rollout = find_passed(tx, rollout_id)
         case = registry.consider(tx, rollout.model, rollout.plan.challenger, scores)
         return _hold(registry, tx, case, reason, Author(principal=rollout.author))
 

@@ -26,6 +26,7 @@ from registry.names import check_reason
 from registry.phases import Action, first_phase, passing
 from registry.plan_check import check_plan
 from registry.plan_fit import check_alike, fit_plan
+from registry.promotion_evidence import TruthScore
 from registry.reader import Reader
 from registry.registry import Author, Registry
 from registry.rollout_history import begin, go_on, refuse_challenger
@@ -208,18 +209,23 @@ def expire(
     return _end(registry, rollout_id, Action.EXPIRE, reason, author, assessment=assessment)
 
 
-def finish_promoted(registry: Registry, rollout_id: str, reason: str, author: Author) -> Rollout:
+def finish_promoted(
+    registry: Registry,
+    rollout_id: str,
+    reason: str,
+    author: Author,
+    *,
+    scores: Sequence[TruthScore] = (),
+) -> Rollout:
     """Promote the challenger of a rollout that has passed every stage, which ends the rollout.
 
-    Raises RolloutNotFound, RolloutOver, RolloutNotReady and what a promotion raises.
+    `scores` are its own from ground truth, where the policy asks for them. Raises RolloutNotFound,
+    RolloutOver, RolloutNotReady and what a promotion raises.
     """
     check_reason(reason)
-    rollout = find_passed(registry.store, rollout_id)
-    model, number = rollout.model, rollout.plan.challenger
-    scores = registry.scores(model, number)
     with registry.store.write() as tx:
-        find_passed(tx, rollout_id)
-        case = registry.consider(tx, model, number, scores)
+        rollout = find_passed(tx, rollout_id)
+        case = registry.consider(tx, rollout.model, rollout.plan.challenger, scores)
         registry.promote_alone(tx, case, reason, author)
         return find_rollout(tx, rollout_id)
 

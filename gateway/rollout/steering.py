@@ -5,16 +5,17 @@ before it was.
 """
 
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from gateway.logs import logger
 from gateway.rollout.reading import Assessor, Truth
 from gateway.rollout.words import why_undecided, why_worse
 from registry import promoting, rolling_out
-from registry.errors import ApprovalNeeded, RegistryError
+from registry.errors import RegistryError
 from registry.names import MAX_REASON
+from registry.promotion_case import promotion_policy
+from registry.promotion_evidence import TruthScore
 from registry.registry import Author, Clock, Registry
 from registry.rollouts import Finish, Phase, Rollout, Verdict
 from registry.times import now
@@ -24,9 +25,20 @@ _EVERY_S = 1.0
 _FINISH_AGAIN_S = 30.0
 _PASSED = "every stage of its rollout is passed"
 
+# Scores the challenger of a rollout against ground truth; None while that is still being done.
+Scores = Callable[[Rollout], Sequence[TruthScore] | None]
+
+
+def no_scores(rollout: Rollout) -> Sequence[TruthScore]:
+    """Say that nothing was scored against ground truth."""
+    return ()
+
 
 class Steering:
-    """Advances, promotes, rolls back and expires rollouts, as their evidence says."""
+    """Advances, promotes, rolls back and expires rollouts, as their evidence says.
+
+    `scores` is asked where a promotion policy has metrics of ground truth.
+    """
 
     def __init__(
         self,
@@ -34,9 +46,11 @@ class Steering:
         author: Author,
         truth: Truth | None = None,
         clock: Clock = now,
+        scores: Scores = no_scores,
     ) -> None:
         self._registry = registry
         self._author = author
+        self._scores = scores
         self._clock = clock
         self._assessor = Assessor(registry, truth)
         self._next = 0.0
@@ -52,7 +66,7 @@ class Steering:
             return
         self._next = started + _EVERY_S
         rollouts = self._registry.store.open_rollouts()
-        self._assessor.keep_only(rollouts)
+        self._keep_only(rollouts)
         for rollout in rollouts:
             try:
                 self.steer(rollout, self._clock())
@@ -97,21 +111,42 @@ class Steering:
         if time.monotonic() < self._finish_again.get(rollout.id, 0.0):
             return
         try:
-            self._promote_or_ask(rollout)
+            is_done = self._promote_or_ask(rollout)
         except RegistryError as error:
+            is_done = True
             if rollout.id not in self._finish_again:
                 logger.warning("rollout_not_finished", rollout=rollout.id, detail=str(error))
-        self._finish_again[rollout.id] = time.monotonic() + _FINISH_AGAIN_S
+        if is_done:
+            self._finish_again[rollout.id] = time.monotonic() + _FINISH_AGAIN_S
 
-    def _promote_or_ask(self, rollout: Rollout) -> None:
-        if rollout.plan.finish is Finish.PROMOTE:
-            with suppress(ApprovalNeeded):  # then a person is asked, as in the other case
-                rolling_out.finish_promoted(self._registry, rollout.id, _PASSED, self._author)
-                return
-        self._ask(rollout)
+    def _promote_or_ask(self, rollout: Rollout) -> bool:
+        """Do what plan and policy say; return False while ground truth is being read for it.
 
-    def _ask(self, rollout: Rollout) -> None:
-        """Ask once to promote the challenger: what people decide then is theirs."""
+        A promotion is asked for once: what people decide then is theirs.
+        """
+        policy = promotion_policy(self._registry.store, rollout.model)
+        is_alone = rollout.plan.finish is Finish.PROMOTE and not policy.second_person
+        if not is_alone and self._was_asked(rollout):
+            return True
+        scores = self._scores(rollout) if policy.truth else ()
+        if scores is None:
+            return False
+        if is_alone:
+            rolling_out.finish_promoted(
+                self._registry, rollout.id, _PASSED, self._author, scores=scores
+            )
+        else:
+            promoting.ask_for_rollout(self._registry, rollout.id, _PASSED, scores=scores)
+        return True
+
+    def _was_asked(self, rollout: Rollout) -> bool:
         shown = (one.evidence.rollout for one in self._registry.store.promotions(rollout.model))
-        if not any(one is not None and one.rollout == rollout.id for one in shown):
-            promoting.ask_for_rollout(self._registry, rollout.id, _PASSED)
+        return any(one is not None and one.rollout == rollout.id for one in shown)
+
+    def _keep_only(self, rollouts: Sequence[Rollout]) -> None:
+        """Forget what is known of rollouts that are over."""
+        self._assessor.keep_only(rollouts)
+        present = {one.id for one in rollouts}
+        self._finish_again = {
+            rollout: again for rollout, again in self._finish_again.items() if rollout in present
+        }

@@ -1,4 +1,4 @@
-"""Truth reports read in a process apart: scoring many rows must hold up no other work."""
+"""Ground truth read in a process apart: scoring many rows must hold up no other work."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,13 +7,15 @@ from pathlib import Path
 import msgspec
 
 from gateway.errors import ReportTooLong
-from gateway.truth.child import Asked, Reply
+from gateway.truth.child import Asked, AskedEvidence, AskedReport, Reply
 from gateway.truth.report import TruthReport
 from registry.apart import Died, TookTooLong, run_apart
 from registry.errors import InvalidRequest, StoreUnavailable
 from registry.promotion_evidence import TruthScore
 from registry.records import Lane
 from registry.registry import Registry
+from registry.rollouts import Rollout, TruthEvidence
+from registry.times import now
 
 # Of what a promotion is judged by: the labels that were due in this time.
 MATURED_WINDOW = "30d"
@@ -31,10 +33,84 @@ def read_apart(
     lane: Lane | None = None,
 ) -> bytes:
     """Return a report as JSON. Raises ReportTooLong, and InvalidRequest for too many labels."""
-    asked = Asked(
-        data_dir=str(data_dir), payload_key=None if payload_key is None else str(payload_key),
-        model=model, window=window, at=at, version=version, lane=lane,
+    asked = AskedReport(
+        data_dir=str(data_dir), payload_key=_text(payload_key), at=at,
+        model=model, window=window, version=version, lane=lane,
     )  # fmt: skip
+    return _read(asked)
+
+
+def read_evidence(
+    data_dir: Path, payload_key: Path | None, rollout: Rollout, at: datetime
+) -> dict[int, TruthEvidence]:
+    """Return what `RolloutTruth.evidence` does. Raises StoreUnavailable where that takes too long.
+
+    Nothing is kept from one time to the next: each row is scored anew.
+    """
+    asked = AskedEvidence(
+        data_dir=str(data_dir), payload_key=_text(payload_key), at=at, rollout=rollout
+    )
+    try:
+        return msgspec.json.decode(_read(asked), type=dict[int, TruthEvidence])
+    except ReportTooLong as error:
+        raise _too_long() from error
+
+
+def read_scores(
+    data_dir: Path, payload_key: Path | None, model: str, number: int, at: datetime
+) -> list[TruthScore]:
+    """Score a version for its promotion, by intervals that hold at any look.
+
+    A metric with too few labels for one is left out: then nothing is known of it. Raises
+    InvalidRequest for too many labels, and StoreUnavailable where they cannot be read in time, as
+    whoever promotes expects it.
+    """
+    try:
+        written = read_apart(data_dir, payload_key, model, MATURED_WINDOW, at=at, version=number)
+    except ReportTooLong as error:
+        raise _too_long() from error
+    report = msgspec.json.decode(written, type=TruthReport)
+    return [
+        TruthScore(
+            metric=one.metric.value,
+            labels=one.rows,
+            value=one.value,
+            low=one.sequence.low,
+            high=one.sequence.high,
+        )
+        for one in report.matured.estimates
+        if one.sequence is not None
+    ]
+
+
+def matured_scores(
+    data_dir: Path, payload_key: Path | None
+) -> Callable[[Registry, str, int], list[TruthScore]]:
+    """Make what scores a version for a registry, which waits for it; see `read_scores`."""
+
+    def score(registry: Registry, model: str, number: int) -> list[TruthScore]:
+        return read_scores(data_dir, payload_key, model, number, registry.clock())
+
+    return score
+
+
+class TruthApart:
+    """Reads the ground truth of one data directory; any thread may ask, and waits."""
+
+    def __init__(self, data_dir: Path, payload_key: Path | None) -> None:
+        self._data_dir = data_dir
+        self._payload_key = payload_key
+
+    def evidence(self, rollout: Rollout, at: datetime) -> dict[int, TruthEvidence]:
+        """Return what guards are told; see `read_evidence`."""
+        return read_evidence(self._data_dir, self._payload_key, rollout, at)
+
+    def scores(self, model: str, version: int) -> list[TruthScore]:
+        """Score a version as of now; see `read_scores`."""
+        return read_scores(self._data_dir, self._payload_key, model, version, now())
+
+
+def _read(asked: Asked) -> bytes:
     try:
         written = run_apart("gateway.truth.child", msgspec.json.encode(asked), _DEADLINE_S)
     except (TookTooLong, Died) as error:
@@ -42,36 +118,12 @@ def read_apart(
     reply = msgspec.json.decode(written, type=Reply)
     if reply.fault:
         raise InvalidRequest("window", reply.fault)
-    return bytes(reply.report)
+    return bytes(reply.found)
 
 
-def matured_scores(
-    data_dir: Path, payload_key: Path | None
-) -> Callable[[Registry, str, int], list[TruthScore]]:
-    """Make what scores a version for its promotion, by intervals that hold at any look.
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
-    A metric with too few labels for one is left out: then nothing is known of it. It raises
-    StoreUnavailable where the labels cannot be read in time, as whoever promotes expects it.
-    """
 
-    def score(registry: Registry, model: str, number: int) -> list[TruthScore]:
-        try:
-            written = read_apart(
-                data_dir, payload_key, model, MATURED_WINDOW, at=registry.clock(), version=number
-            )
-        except ReportTooLong as error:
-            raise StoreUnavailable("its ground truth takes too long to read") from error
-        report = msgspec.json.decode(written, type=TruthReport)
-        return [
-            TruthScore(
-                metric=one.metric.value,
-                labels=one.rows,
-                value=one.value,
-                low=one.sequence.low,
-                high=one.sequence.high,
-            )
-            for one in report.matured.estimates
-            if one.sequence is not None
-        ]
-
-    return score
+def _too_long() -> StoreUnavailable:
+    return StoreUnavailable("its ground truth takes too long to read")

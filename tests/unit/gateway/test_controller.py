@@ -1,13 +1,29 @@
+"""The controller integrates whatever else there is to do, and forgets who has ended."""
+
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.controller import Controller
 from gateway.settings import Settings
+from registry import rolling_out, truth
+from registry.audit.segment_writer import SegmentWriter
+from registry.entry import Entry, encode_record
 from registry.registry import Registry
+from registry.rollouts import Guard, GuardKind, Plan, Step
+from registry.times import now
+from registry.truth_policy import LabelKind, TruthPolicy
 from registry.workers import WorkerStatus
+from tests.builders import AUTHOR, linear_model, publish
+from tests.labelled import answer, say
+
+PATIENCE_S = 60.0
 
 
 def test_a_worker_whose_process_has_ended_is_forgotten(tmp_path: Path, registry: Registry) -> None:
@@ -24,3 +40,78 @@ def test_a_worker_whose_process_has_ended_is_forgotten(tmp_path: Path, registry:
     Controller(settings, store).run(stop)
 
     assert [status.worker for status in store.workers()] == ["runs"]
+
+
+@contextmanager
+def controlling(settings: Settings, registry: Registry) -> Iterator[None]:
+    """Run a controller in a thread until the block ends."""
+    stop = threading.Event()
+    controller = Controller(settings, registry.store)
+    thread = threading.Thread(target=controller.run, args=[stop])
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+def wait_until(claim: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not claim():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def halt_reader() -> int:
+    """Stop the process that reads ground truth as soon as it is there, and return its id."""
+    found: list[int] = []
+    wait_until(lambda: bool(found.extend(readers()) or found))
+    os.kill(found[0], signal.SIGSTOP)
+    return found[0]
+
+
+def readers() -> Iterator[int]:
+    """Yield the children of this process that read ground truth, whichever thread began them."""
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # it has ended since
+            for pid in (task / "children").read_text().split():
+                if b"gateway.truth.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    yield int(pid)
+
+
+def is_halted(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def signed(registry: Registry) -> int:
+    checkpoint = registry.store.checkpoint()
+    return 0 if checkpoint is None else checkpoint.size
+
+
+def test_records_are_integrated_and_signed_while_ground_truth_is_being_read(
+    tmp_path: Path, registry: Registry
+) -> None:
+    live = publish(registry, "sum", linear_model())
+    publish(registry, "sum", linear_model(2.0), promote=False)
+    policy = TruthPolicy(kind=LabelKind.CLASSES, horizon_s=3600)
+    truth.set_truth_policy(registry, "sum", policy, AUTHOR)
+    brier = Guard(kind=GuardKind.TRUTH, margin=0.01, metric="brier")
+    plan = Plan(challenger=2, guards=(brier,), steps=(Step(points=500),))
+    rolling_out.start(registry, "sum", plan, "to try it", AUTHOR, edges_us=(0,))
+    settings = Settings(data_dir=tmp_path)
+    settings.journal_dir.mkdir()
+
+    with controlling(settings, registry):
+        reader = halt_reader()
+        writer = SegmentWriter(settings.journal_dir)
+        record, payload = answer(live, say(0.5), now())
+        writer.append([Entry(encode_record(record), payload)])
+        writer.close()
+        wait_until(lambda: registry.store.record(record.id) is not None)
+        wait_until(lambda: signed(registry) == registry.store.tree_size())
+        assert is_halted(reader)
+
+        os.kill(reader, signal.SIGCONT)
+        wait_until(lambda: reader not in readers())

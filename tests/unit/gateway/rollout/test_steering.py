@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.drift.acting import CONTROLLER
 from gateway.monitor.layout import to_bytes
@@ -16,7 +17,8 @@ from gateway.rollout.reading import Assessor
 from gateway.rollout.steering import Steering
 from gateway.security import Role
 from registry import promoting, rolling_out
-from registry.promotion_policy import PromotionPolicy
+from registry.promotion_evidence import TruthScore
+from registry.promotion_policy import PromotionPolicy, TruthNeed
 from registry.promotions import PromotionState
 from registry.registry import Author, Registry
 from registry.rollouts import (
@@ -172,6 +174,91 @@ def test_where_two_persons_are_needed_what_would_be_promoted_is_asked_for(
     [asked] = registry.store.promotions("sum")
     promoting.approve(registry, asked.id, "the evidence is good", OTHER)
     assert present(registry, rollout).phase is Phase.PROMOTED
+
+
+SCORE = TruthScore(metric="absolute_error", labels=600, value=0.1, low=0.09, high=0.11)
+
+
+class SlowScores:
+    """Scores that are there once they were asked for often enough."""
+
+    def __init__(self, *rounds: list[TruthScore] | None) -> None:
+        self.rounds = list(rounds)
+
+    def __call__(self, rollout: Rollout) -> list[TruthScore] | None:
+        return self.rounds.pop(0)
+
+
+def want_truth(registry: Registry, **policy: Any) -> None:
+    need = TruthNeed(metric="absolute_error", labels=500, at_most=0.2)
+    wanted = PromotionPolicy(truth=(need,), **policy)
+    promoting.set_promotion_policy(registry, "sum", wanted, frozenset(Role), AUTHOR)
+
+
+@pytest.mark.parametrize("finish", list(Finish))
+def test_what_has_passed_is_finished_once_its_ground_truth_is_read_and_nobody_waits(
+    registry: Registry, steering: Steering, finish: Finish
+) -> None:
+    want_truth(registry)
+    scores = SlowScores(None, None, [SCORE])
+    slow = Steering(registry, CONTROLLER, scores=scores)
+    rollout = pass_all(registry, slow, finish=finish)
+    assert len(scores.rounds) == 2
+    assert steer(slow, registry, rollout).phase is Phase.PASSED
+    assert registry.store.promotions("sum") == []
+
+    rollout = steer(slow, registry, rollout)
+
+    if finish is Finish.PROMOTE:
+        assert rollout.phase is Phase.PROMOTED
+    else:
+        [asked] = registry.store.promotions("sum")
+        assert asked.evidence.truth == (SCORE,)
+    assert scores.rounds == []
+
+
+def test_while_ground_truth_is_read_a_challenger_can_still_turn_out_worse(
+    registry: Registry, steering: Steering
+) -> None:
+    want_truth(registry)
+    slow = Steering(registry, CONTROLLER, scores=SlowScores(None))
+    rollout = pass_all(registry, slow, finish=Finish.PROMOTE)
+    let_come(registry, rollout, 4_000, failed=5)
+
+    assert steer(slow, registry, rollout).phase is Phase.ROLLED_BACK
+
+
+def test_ground_truth_that_is_out_of_bounds_holds_a_promotion_until_it_is_read_again(
+    registry: Registry, steering: Steering
+) -> None:
+    want_truth(registry)
+    scores = SlowScores([replace(SCORE, high=0.3)], [SCORE])
+    slow = Steering(registry, CONTROLLER, scores=scores)
+    rollout = pass_all(registry, slow, finish=Finish.PROMOTE)
+    assert steer(slow, registry, rollout).phase is Phase.PASSED
+    assert scores.rounds == [[SCORE]]  # it is tried again half a minute later
+
+
+def test_no_ground_truth_is_read_for_what_is_asked_already_or_asks_for_none(
+    registry: Registry, steering: Steering
+) -> None:
+    rollout = pass_all(registry, Steering(registry, CONTROLLER, scores=SlowScores()))
+    [asked] = registry.store.promotions("sum")
+    assert asked.version == 2
+    want_truth(registry, second_person=True)
+
+    again = Steering(registry, CONTROLLER, scores=SlowScores())
+    assert steer(again, registry, rollout).phase is Phase.PASSED
+
+
+def test_nothing_is_kept_of_a_rollout_that_is_over(registry: Registry, steering: Steering) -> None:
+    rollout = pass_all(registry, steering)
+    assert steering._finish_again.keys() == {rollout.id}
+    rolling_out.abort(registry, rollout.id, "not now", AUTHOR)
+
+    steering.run()
+
+    assert steering._finish_again == {}
 
 
 def test_time_that_runs_out_promotes_nothing(registry: Registry, steering: Steering) -> None:

@@ -1,0 +1,96 @@
+"""Ground truth for the controller, which waits for none of it: it is read in a process apart, and
+what was found is taken in a later round.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.logs import logger
+from gateway.truth.errands import Errand, Errands
+from registry.promotion_evidence import TruthScore
+from registry.rollouts import GuardKind, Rollout, TruthEvidence
+
+# How soon after a reading the next one of the same may begin.
+_AGAIN_S = 10.0
+
+
+class Source(Protocol):
+    """Reads ground truth, however long that takes; called in a thread."""
+
+    def evidence(self, rollout: Rollout, at: datetime) -> Mapping[int, TruthEvidence]:
+        """Return what is known for each guard of ground truth. Raises RegistryError."""
+        ...
+
+    def scores(self, model: str, version: int) -> Sequence[TruthScore]:
+        """Score a version by what has matured. Raises RegistryError."""
+        ...
+
+
+class _Known(Struct, frozen=True):
+    """What was last found of a stage, and when it may be read again."""
+
+    found: Mapping[int, TruthEvidence]
+    again: float
+
+
+class DeferredTruth:
+    """Tells what was found when it was last read, and has it read anew. Called by one thread.
+
+    Where there are many labels what is known is older, by four times as long as reading them takes.
+    """
+
+    def __init__(self, source: Source, timer: Callable[[], float] = time.monotonic) -> None:
+        self._source = source
+        self._timer = timer
+        self._errands = Errands(timer)
+        self._known: dict[tuple[str, int], _Known] = {}
+
+    def evidence(self, rollout: Rollout, at: datetime) -> Mapping[int, TruthEvidence]:
+        """Return what is known of the present stage; nothing before it was read for once."""
+        if not any(guard.kind is GuardKind.TRUTH for guard in rollout.plan.guards):
+            return {}
+        stage = (rollout.id, rollout.stage)
+        known = self._known.get(stage)
+        if known is None or self._timer() >= known.again:
+            key = (rollout.id, f"evidence of stage {rollout.stage}")
+            errand = self._errands.ask(key, partial(self._source.evidence, rollout, at))
+            if errand is not None:
+                found = _found(rollout, errand, {} if known is None else known.found)
+                known = self._known[stage] = _Known(found, self._timer() + _AGAIN_S)
+        return {} if known is None else known.found
+
+    def scores(self, rollout: Rollout) -> Sequence[TruthScore] | None:
+        """Return the scores of the challenger, read since it was asked first; None until then.
+
+        Asked again after that, they are read again. Raises RegistryError.
+        """
+        version = rollout.plan.challenger
+        errand = self._errands.ask(
+            (rollout.id, "scores"), partial(self._source.scores, rollout.model, version)
+        )
+        if errand is None:
+            return None
+        scores: Sequence[TruthScore] = errand.take()
+        return scores
+
+    def keep_only(self, rollouts: Iterable[Rollout]) -> None:
+        """Forget what was read of other rollouts, and of stages that are over."""
+        present = {(one.id, one.stage) for one in rollouts}
+        self._known = {key: one for key, one in self._known.items() if key in present}
+        self._errands.keep_only({rollout for rollout, _ in present})
+
+
+def _found(
+    rollout: Rollout, errand: Errand, before: Mapping[int, TruthEvidence]
+) -> Mapping[int, TruthEvidence]:
+    """Return what a reading brought; where it failed, what was known before."""
+    if errand.error is not None:
+        logger.warning("ground_truth_not_read", rollout=rollout.id, detail=str(errand.error))
+        return before
+    found: Mapping[int, TruthEvidence] = errand.result
+    return found
