@@ -57,6 +57,7 @@ from gateway.rollout.gauges import RolloutGauges
 from gateway.settings import Settings
 from gateway.shadow.gauges import ShadowGauges
 from gateway.shadow.state import ShadowFiles
+from gateway.truth.known import KnownTruth
 from registry.audit.published import PublishedLog
 from registry.audit.query import AuditTrail
 from registry.registry import Registry
@@ -220,7 +221,7 @@ def build_application(
             "shadow_files": _provide(shadow_files),
             "shadow_gauges": _provide(ShadowGauges(registry.store, shadow_files)),
             "truth_desk": _provide(TruthDesk(registry, settings)),
-            "rollout_gauges": _provide(RolloutGauges(registry)),
+            "rollout_gauges": _provide(RolloutGauges(registry, KnownTruth(settings.metrics_dir))),
             "replay_desk": _provide(ReplayDesk(registry, Asking(registry, trail, engine))),
         },
         state=State({"loader": loader}),

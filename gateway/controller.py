@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.drift.acting import CONTROLLER
@@ -26,6 +27,7 @@ from gateway.shadow.tending import ShadowTender
 from gateway.summaries import Summaries
 from gateway.truth.apart import TruthApart
 from gateway.truth.deferred import DeferredTruth
+from gateway.truth.known import KnownTruth, Stage
 from registry.artifacts import Artifacts
 from registry.audit.keyfile import KeyFile
 from registry.audit.log import drop_segments, integrate
@@ -36,6 +38,7 @@ from registry.promoting import expire_due
 from registry.records import SignedCheckpoint
 from registry.registry import Registry
 from registry.removal import Remover
+from registry.rollouts import TruthEvidence
 from registry.store import Store, open_store
 from registry.times import now
 
@@ -68,7 +71,9 @@ class Controller:
         self._remover = Remover(store)
         registry = Registry(store, Artifacts(settings.artifacts_dir))
         self._watch = Watch(registry, Summaries(settings.summaries_dir))
-        truth = DeferredTruth(TruthApart(settings.data_dir, settings.payload_key))
+        self._known_truth = KnownTruth(settings.metrics_dir)
+        source = TruthApart(settings.data_dir, settings.payload_key)
+        truth = DeferredTruth(source, self._show_truth)
         self._steering = Steering(registry, CONTROLLER, truth, scores=truth.scores)
         self._dispatcher = Dispatcher(store, Secrets(settings.destinations_dir))
         self._failed_loads = FailedLoads(store)
@@ -173,6 +178,12 @@ class Controller:
             self._steering.run()
         except (RegistryError, OSError) as error:
             logger.error("rollouts_not_steered", error=type(error).__name__, detail=str(error))
+
+    def _show_truth(self, known: Mapping[Stage, Mapping[int, TruthEvidence]]) -> None:
+        try:
+            self._known_truth.write(known)
+        except OSError as error:
+            logger.warning("ground_truth_not_shown", detail=str(error.strerror))
 
     def _tell_suspensions(self) -> None:
         """Tell of rules that workers have suspended, as of what they wrote down a second ago."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gateway.logs import logger
 from gateway.truth.errands import Errand, Errands
+from gateway.truth.known import Stage
 from registry.promotion_evidence import TruthScore
 from registry.rollouts import GuardKind, Rollout, TruthEvidence
 
@@ -42,13 +43,20 @@ class DeferredTruth:
     """Tells what was found when it was last read, and has it read anew. Called by one thread.
 
     Where there are many labels what is known is older, by four times as long as reading them takes.
+    `show` is given all that is known whenever something was read for guards.
     """
 
-    def __init__(self, source: Source, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        source: Source,
+        show: Callable[[Mapping[Stage, Mapping[int, TruthEvidence]]], None] = lambda _: None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = source
+        self._show = show
         self._timer = timer
         self._errands = Errands(timer)
-        self._known: dict[tuple[str, int], _Known] = {}
+        self._known: dict[Stage, _Known] = {}
 
     def evidence(self, rollout: Rollout, at: datetime) -> Mapping[int, TruthEvidence]:
         """Return what is known of the present stage; nothing before it was read for once."""
@@ -62,6 +70,7 @@ class DeferredTruth:
             if errand is not None:
                 found = _found(rollout, errand, {} if known is None else known.found)
                 known = self._known[stage] = _Known(found, self._timer() + _AGAIN_S)
+                self._show({stage: one.found for stage, one in self._known.items()})
         return {} if known is None else known.found
 
     def scores(self, rollout: Rollout) -> Sequence[TruthScore] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.controller import Controller
 from gateway.settings import Settings
+from gateway.truth.known import KnownTruth
 from registry import rolling_out, truth
 from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, encode_record
@@ -99,9 +100,10 @@ def test_records_are_integrated_and_signed_while_ground_truth_is_being_read(
     truth.set_truth_policy(registry, "sum", policy, AUTHOR)
     brier = Guard(kind=GuardKind.TRUTH, margin=0.01, metric="brier")
     plan = Plan(challenger=2, guards=(brier,), steps=(Step(points=500),))
-    rolling_out.start(registry, "sum", plan, "to try it", AUTHOR, edges_us=(0,))
+    rollout = rolling_out.start(registry, "sum", plan, "to try it", AUTHOR, edges_us=(0,))
     settings = Settings(data_dir=tmp_path)
     settings.journal_dir.mkdir()
+    known = KnownTruth(settings.metrics_dir)
 
     with controlling(settings, registry):
         reader = halt_reader()
@@ -112,6 +114,7 @@ def test_records_are_integrated_and_signed_while_ground_truth_is_being_read(
         wait_until(lambda: registry.store.record(record.id) is not None)
         wait_until(lambda: signed(registry) == registry.store.tree_size())
         assert is_halted(reader)
+        assert known.evidence(rollout, now()) == {}
 
         os.kill(reader, signal.SIGCONT)
-        wait_until(lambda: reader not in readers())
+        wait_until(lambda: known.evidence(rollout, now()) != {})

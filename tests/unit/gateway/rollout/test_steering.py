@@ -16,6 +16,7 @@ from gateway.rollout.gauges import RolloutGauges
 from gateway.rollout.reading import Assessor
 from gateway.rollout.steering import Steering
 from gateway.security import Role
+from gateway.truth.known import KnownTruth
 from registry import promoting, rolling_out
 from registry.promotion_evidence import TruthScore
 from registry.promotion_policy import PromotionPolicy, TruthNeed
@@ -348,6 +349,22 @@ class Labels:
 
     def keep_only(self, rollouts: Iterable[Rollout]) -> None:
         self.kept = [one.id for one in rollouts]
+
+
+def test_metrics_show_what_the_controller_judges_ground_truth_by(
+    registry: Registry, steering: Steering, tmp_path: Path
+) -> None:
+    error = Guard(kind=GuardKind.TRUTH, margin=0.1, metric="absolute_error")
+    rollout = start(registry, make_plan(guards=(error,)))
+    known = KnownTruth(tmp_path / "metrics")
+    gauges = RolloutGauges(registry, known)
+
+    assert [guard.verdict for state in gauges.read() for guard in state.guards] == [0]
+    for mean, verdict in ((0.5, -1), (-0.5, 1)):
+        known.write({(rollout.id, 0): Labels(mean).evidence(rollout, now())})
+        [state] = RolloutGauges(registry, known).read()
+        [guard] = state.guards
+        assert (guard.name, guard.verdict) == ("truth of absolute_error", verdict)
 
 
 def test_ground_truth_is_asked_and_can_roll_back(registry: Registry, steering: Steering) -> None:

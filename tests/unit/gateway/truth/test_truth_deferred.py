@@ -4,11 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from gateway.truth.deferred import DeferredTruth
+from gateway.truth.known import KnownTruth
 from registry.errors import StoreUnavailable
 from registry.promotion_evidence import TruthScore
 from registry.rollouts import Guard, GuardKind, Plan, Rollout, Step, TruthEvidence
@@ -243,3 +245,20 @@ def test_a_rollout_without_a_guard_of_ground_truth_has_nothing_read(
 ) -> None:
     assert truth.evidence(rollout(plan=PLAIN), NOON) == {}
     assert source.read == []
+
+
+def test_whoever_shows_guards_finds_what_was_read_last(
+    source: SlowSource, clock: Clock, tmp_path: Path
+) -> None:
+    known = KnownTruth(tmp_path / "metrics")
+    truth = DeferredTruth(source, known.write, clock)
+    assert known.evidence(rollout(), NOON) == {}
+    source.go.set()
+    soon(lambda: truth.evidence(rollout(), NOON) or None)
+
+    assert known.evidence(rollout(), NOON) == told(1)
+    assert known.evidence(rollout(stage=0), NOON) == {}
+    assert known.evidence(rollout(id="other"), NOON) == {}
+    assert known.evidence(rollout(plan=PLAIN), NOON) == {}
+    (tmp_path / "metrics" / "truth.json").write_bytes(b"[{")
+    assert known.evidence(rollout(), NOON) == {}
