@@ -5,7 +5,7 @@ anybody judges it: then it has the registry roll the rollout back, so that all w
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from math import isfinite, nan
 from typing import Any
@@ -118,10 +118,10 @@ class Canaries:
     def __init__(self, trip: Trip) -> None:
         self._trip = trip
         self._stages: dict[str, _Stage] = {}  # by the lane of their evidence
-        self._broken: set[str] = set()  # the lanes that are counted no more
+        self._broken: dict[str, str] = {}  # the lanes that are counted no more, and whose they are
         self._faults: dict[str, int] = {}  # in a row, by rollout
         self._stopped: set[str] = set()
-        self._trips: set[asyncio.Task[None]] = set()
+        self._trips: dict[str, asyncio.Task[None]] = {}  # under way, by rollout
         self._closing = asyncio.Event()
 
     def route(self, case: Case, canaries: Mapping[str, tuple[Canary, ...]]) -> None:
@@ -160,6 +160,15 @@ class Canaries:
         elif not case.has_failed:
             self._count_fault(canary.rollout, case.canary_error)
 
+    def keep_only(self, rollouts: Collection[str]) -> None:
+        """Forget the faults of rollouts that give nobody to a challenger any more.
+
+        One that is still to be rolled back stays stopped, whatever it gives.
+        """
+        self._faults = {key: one for key, one in self._faults.items() if key in rollouts}
+        self._broken = {lane: key for lane, key in self._broken.items() if key in rollouts}
+        self._stopped &= {*rollouts, *self._trips}
+
     def counts(self) -> list[LaneCounts]:
         """Return the evidence of all stages so far, each in a lane of its own."""
         return [stage.counts() for stage in self._stages.values()]
@@ -168,7 +177,7 @@ class Canaries:
         """Finish the attempts to roll back that are under way, and make no other."""
         self._closing.set()
         if self._trips:
-            await asyncio.wait(self._trips)
+            await asyncio.wait(self._trips.values())
 
     def _count(self, case: Case, canary: Canary) -> None:
         """Add a case to the evidence of a canary. What goes wrong here reaches no caller."""
@@ -178,7 +187,7 @@ class Canaries:
         try:
             self._stage(lane, canary).add(case)
         except Exception as fault:  # noqa: BLE001 - nobody's answer depends on it
-            self._broken.add(lane)
+            self._broken[lane] = canary.rollout.id
             logger.error(
                 "evidence_not_counted",
                 model=canary.rollout.model,
@@ -209,8 +218,8 @@ class Canaries:
         )
         reason = f"The challenger failed {faults} requests in a row, the last with `{code}`."
         task = asyncio.get_running_loop().create_task(self._roll_back(rollout, reason))
-        self._trips.add(task)
-        task.add_done_callback(self._trips.discard)
+        self._trips[rollout.id] = task
+        task.add_done_callback(lambda _: self._trips.pop(rollout.id))
 
     async def _roll_back(self, rollout: Rollout, reason: str) -> None:
         """Have the rollout rolled back, however long the store cannot take it."""

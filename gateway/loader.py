@@ -5,7 +5,7 @@ A version that cannot be loaded never takes anything away: what answered before 
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -52,7 +52,10 @@ class _Wanted(Struct, frozen=True):
 
 
 class Loader:
-    """Keeps `roster` at the newest generation of the store that could be loaded."""
+    """Keeps `roster` at the newest generation of the store that could be loaded.
+
+    `on_swap` is told of each roster that is obeyed from then on, on the event loop.
+    """
 
     def __init__(
         self,
@@ -61,8 +64,10 @@ class Loader:
         registry: Registry,
         watchdog: Watchdog,
         poll_s: float,
+        on_swap: Callable[[Roster], None] = lambda _: None,
     ) -> None:
         self.roster = EMPTY_ROSTER
+        self._on_swap = on_swap
         self._worker = worker
         self._registry = registry
         self._watchdog = watchdog
@@ -77,6 +82,7 @@ class Loader:
         """
         roster = await asyncio.to_thread(self._build, self.roster)
         self.roster = roster
+        self._on_swap(roster)
         apply_log_settings(roster.logging)
         logger.debug("roster_loaded", generation=roster.generation)
         self._is_reported = False

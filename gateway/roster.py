@@ -110,6 +110,11 @@ class Roster(Struct, frozen=True, kw_only=True):
             raise NotServed(name, version)
         return served, Lane.PINNED
 
+    @property
+    def canary_rollouts(self) -> frozenset[str]:
+        """The ids of the rollouts that give callers to a challenger now."""
+        return frozenset(one.rollout.id for own in self.canaries.values() for one in own)
+
     def is_candidate(self, served: ServedVersion) -> bool:
         """Say whether a version is loaded only because of a rollout."""
         return served.number in self.models[served.model].candidates

@@ -29,6 +29,7 @@ from gateway.metrics.counters import resident_bytes
 from gateway.observation import Observation
 from gateway.pipeline import Pipeline
 from gateway.reporting import Reporter
+from gateway.roster import Roster
 from gateway.runtime import Watchdog
 from gateway.settings import Settings, Transport, read_settings
 from gateway.shadow.sender import Sender
@@ -66,6 +67,7 @@ class Worker:
         )
         self.watchdog = Watchdog(settings.run_deadline_s)
         self.long_runs = LongRuns(threads=_RUN_THREADS, longest_wait_s=settings.queue_limit_s)
+        self.canaries = Canaries(self._trip)
         slots = Slots(settings.metrics_dir)
         metrics = Metrics(slot, slots.read(slot))
         self.meter = Meter(metrics, slots, slot)
@@ -83,8 +85,8 @@ class Worker:
             registry=self.registry,
             watchdog=self.watchdog,
             poll_s=settings.poll_s,
+            on_swap=self._forget_others,
         )
-        self.canaries = Canaries(self._trip)
         summary = SummaryFile(settings.summaries_dir)
         self.observation = Observation(summary, lambda: self.loader.roster, self.canaries.counts)
         self.sender = Sender(settings.shadow_dir, metrics)
@@ -122,6 +124,10 @@ class Worker:
         self.watchdog.close()
         await self.loader.close()
         self.store.close()
+
+    def _forget_others(self, roster: Roster) -> None:
+        """Let go of what is known of all that a new roster does not have."""
+        self.canaries.keep_only(roster.canary_rollouts)
 
     def _trip(self, rollout: str, reason: str) -> None:
         rolling_out.trip(self.registry, rollout, reason, _AUTHOR)

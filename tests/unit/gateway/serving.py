@@ -1,6 +1,6 @@
 """The parts of a worker, put together without a server."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gateway.canaries import Canaries
@@ -11,16 +11,26 @@ from gateway.metrics import Metrics
 from gateway.observation import Observation
 from gateway.pipeline import Pipeline
 from gateway.reporting import Reporter
+from gateway.roster import Roster
 from gateway.runtime import Watchdog
 from registry.registry import Registry
 
 
 @contextmanager
 def make_loader(
-    registry: Registry, kind: type[Loader] = Loader, deadline_s: float = 5
+    registry: Registry,
+    kind: type[Loader] = Loader,
+    deadline_s: float = 5,
+    on_swap: Callable[[Roster], None] = lambda _: None,
 ) -> Iterator[Loader]:
     watchdog = Watchdog(deadline_s)
-    yield kind(worker="worker-test", registry=registry, watchdog=watchdog, poll_s=0.01)
+    yield kind(
+        worker="worker-test",
+        registry=registry,
+        watchdog=watchdog,
+        poll_s=0.01,
+        on_swap=on_swap,
+    )
     watchdog.close()
 
 

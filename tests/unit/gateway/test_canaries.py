@@ -23,6 +23,7 @@ from gateway.pipeline import Pipeline
 from gateway.rollout.evidence import Layout
 from gateway.rollout.scatter import BLOCK
 from gateway.rollout.verdict import assess
+from gateway.roster import Roster
 from gateway.security import Role, read_credential
 from gateway.summaries import Summaries, SummaryFile
 from registry import rolling_out
@@ -115,6 +116,8 @@ class Trips:
 class Bench:
     """A pipeline over a real journal and roster, and what it tells."""
 
+    canaries: Canaries
+
     def __init__(
         self, registry: Registry, loader: Loader, pipeline: Pipeline, metrics: Metrics,
         observation: Observation, folder: Path,
@@ -193,10 +196,14 @@ def play(registry: Registry, trips: Trips, tmp_path: Path) -> Play:
     async def run(scenario: Scenario, *, longest_turn_s: float = 1) -> None:
         folder = tmp_path / "summaries"
         Summaries(folder).prepare()
-        with make_loader(registry, deadline_s=0.2) as loader:
+        metrics, canaries = Metrics(), Canaries(trips)
+
+        def forget(roster: Roster) -> None:
+            canaries.keep_only(roster.canary_rollouts)
+
+        with make_loader(registry, deadline_s=0.2, on_swap=forget) as loader:
             journal = Journal(tmp_path, on_broken=lambda _: None)
             long_runs = LongRuns(threads=1, longest_wait_s=1)
-            metrics, canaries = Metrics(), Canaries(trips)
             observation = Observation(SummaryFile(folder), lambda: loader.roster, canaries.counts)
             pipeline = make_pipeline(
                 loader,
@@ -208,6 +215,7 @@ def play(registry: Registry, trips: Trips, tmp_path: Path) -> Play:
                 longest_turn_s=longest_turn_s,
             )
             bench = Bench(registry, loader, pipeline, metrics, observation, tmp_path)
+            bench.canaries = canaries
             await loader.load()
             try:
                 await scenario(bench)
@@ -464,6 +472,53 @@ def test_faults_in_a_row_stop_a_challenger_at_once_and_roll_it_back(
         assert bench.loader.roster.canaries == {}
         assert [asked for asked, _ in trips.asked] == [rollout.id] * 2
         assert "model-failed" in trips.asked[0][1]
+
+    play(scenario)
+
+
+def test_nothing_is_kept_of_the_faults_of_a_rollout_that_is_over(
+    registry: Registry, play: Play
+) -> None:
+    rollout = publish_pair(registry, summing_model(), squeezing_model())
+    key = caller_of(rollout, is_canary=True)
+
+    async def scenario(bench: Bench) -> None:
+        canaries = bench.canaries
+        await bench.ask("m", vector(1, 2), key=key)
+        await bench.loader.load()
+        assert canaries._faults == {rollout.id: 1}  # it goes on
+        for _ in range(MOST_FAULTS - 1):
+            await bench.ask("m", vector(1, 2), key=key)
+        async with asyncio.timeout(WAIT_S):
+            while not rollout_of(registry, rollout).phase.is_over:
+                await asyncio.sleep(0.01)
+        assert canaries._stopped == {rollout.id}
+        await bench.loader.load()
+        assert (canaries._faults, canaries._broken) == ({}, {})
+        async with asyncio.timeout(WAIT_S):
+            while canaries._trips:
+                await asyncio.sleep(0.01)
+        await bench.loader.load()
+        assert canaries._stopped == set()
+
+    play(scenario)
+
+
+def test_a_challenger_that_is_to_be_rolled_back_stays_stopped_while_it_is_paused(
+    registry: Registry, play: Play, trips: Trips
+) -> None:
+    rollout = publish_pair(registry, summing_model(), squeezing_model())
+    key = caller_of(rollout, is_canary=True)
+    trips.faults = [StoreUnavailable("busy")] * 100
+
+    async def scenario(bench: Bench) -> None:
+        for _ in range(MOST_FAULTS):
+            await bench.ask("m", vector(1, 2), key=key)
+        for change in (rolling_out.pause, rolling_out.resume):
+            change(registry, rollout.id, "a look", AUTHOR)
+            await bench.loader.load()
+        assert bench.loader.roster.canaries["m"]
+        assert (await bench.told("m", vector(1), key=key))[1] == "champion"
 
     play(scenario)
 
