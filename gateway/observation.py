@@ -36,6 +36,8 @@ _MOST_WAITING_BYTES = 64 << 20
 # What is predicted to take longer is counted in the thread.
 _SHORT_NS = 500_000
 _WRITE_S = 1.0
+# Lanes of versions that are served no more, in one file: with more of them another is begun.
+_MOST_OVER = 64
 _FALLBACK = Lane.FALLBACK  # a look-up of its own costs more than all the rest for a request
 
 _Values = tuple[Mapping[str, Tensor], Mapping[str, Tensor]]
@@ -133,8 +135,9 @@ class Observation:
         self._roster = roster
         self._evidence = evidence
         self._series: dict[_Key, _Series] = {}
-        # All that was counted, of versions that are served no more as well.
+        # All that was counted, of versions that are served no more as well while they are few.
         self._lanes: dict[_Key, LaneCounts] = {}
+        self._earlier: dict[tuple[str, int, str], bytes] = {}  # of that, what earlier files have
         self._written: list[LaneCounts] = []
         self._thread = ThreadPoolExecutor(1, "observation")
         self._folds: set[asyncio.Future[None]] = set()
@@ -185,7 +188,8 @@ class Observation:
             self._fold(series)
         if self._folds:
             await asyncio.wait(self._folds)
-        lanes = [*self._gather(), *self._evidence()]
+        counted = [*self._gather(), *self._evidence()]
+        lanes = [_less(one, self._earlier.get(_name(one))) for one in counted]
         if lanes != self._written:
             try:
                 await asyncio.to_thread(self._file.write, lanes)
@@ -196,6 +200,8 @@ class Observation:
             else:
                 self._has_room, self._written = True, lanes
         self._rest()
+        if len(self._lanes) - len(self._series) > _MOST_OVER and lanes == self._written:
+            self._begin_file(counted)
 
     async def close(self) -> None:
         """Count and write all there is."""
@@ -204,6 +210,19 @@ class Observation:
             await self.write()
         self._file.close()
         self._thread.shutdown()
+
+    def _begin_file(self, written: Sequence[LaneCounts]) -> None:
+        """Go on in another file, without the versions that are served no more.
+
+        Nothing is lost or counted twice: the file that is left has all of `written`, and in the new
+        one is what comes beyond that.
+        """
+        self._file = self._file.begin_next()
+        self._written = []
+        self._earlier = {_name(one): one.counts for one in written}
+        for key in self._lanes.keys() - self._series.keys():
+            if self._lanes[key].counts == self._earlier.get(key):
+                del self._lanes[key], self._earlier[key]
 
     def _begin(self, key: _Key, served: ServedVersion) -> _Series:
         before = self._lanes.get(key)
@@ -264,9 +283,7 @@ class Observation:
 
     def _rest(self) -> None:
         """Let go of the tables of versions that are served no more; their counts stay."""
-        models = self._roster().models
-        served = {(name, number) for name, model in models.items() for number in model.versions}
-        served |= {(name, one.champion.number) for name, one in models.items() if one.champion}
+        served = self._roster().served
         over = [
             key
             for key, series in self._series.items()
@@ -276,6 +293,20 @@ class Observation:
             self._gather()
         for key in over:
             del self._series[key]
+
+
+def _name(lane: LaneCounts) -> tuple[str, int, str]:
+    return lane.model, lane.version, lane.lane
+
+
+def _less(lane: LaneCounts, earlier: bytes | None) -> LaneCounts:
+    """Return what a lane has beyond earlier counts of it, or all where it was begun anew since."""
+    if earlier is None:
+        return lane
+    counts = np.frombuffer(lane.counts, "<i8") - np.frombuffer(earlier, "<i8")
+    if counts.min() < 0:
+        return lane
+    return LaneCounts(lane.model, lane.version, lane.lane, lane.manifest, counts.tobytes())
 
 
 def _break(series: _Series, fault: BaseException) -> None:

@@ -111,6 +111,13 @@ class Roster(Struct, frozen=True, kw_only=True):
         return served, Lane.PINNED
 
     @property
+    def served(self) -> frozenset[tuple[str, int]]:
+        """All versions that may answer, each as its model and number."""
+        found = {(name, number) for name, model in self.models.items() for number in model.versions}
+        champions = (model.champion for model in self.models.values())
+        return frozenset(found | {(one.model, one.number) for one in champions if one is not None})
+
+    @property
     def canary_rollouts(self) -> frozenset[str]:
         """The ids of the rollouts that give callers to a challenger now."""
         return frozenset(one.rollout.id for own in self.canaries.values() for one in own)

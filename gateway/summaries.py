@@ -1,8 +1,9 @@
 """Where workers leave what they counted of the values they met, until the controller has taken it.
 
-Each worker has a file of its own, under an id that no other worker ever has, and replaces it whole.
-Beside it lies a lock that the worker holds while it lives: so whoever finds the lock free knows
-that the file will not change any more. Nothing here loads numpy.
+Each worker has a file of its own, under an id that no other ever has, and replaces it whole. Beside
+it lies a lock that the worker holds while it writes there: so whoever finds the lock free knows
+that the file will not change any more. A worker may leave a file and begin another, which counts
+from zero. Nothing here loads numpy.
 """
 
 import fcntl
@@ -45,6 +46,11 @@ class SummaryFile:
         draft = self._path(_DRAFT)
         draft.write_bytes(_encoder.encode(counts))
         draft.replace(self._path(_COUNTS))
+
+    def begin_next(self) -> "SummaryFile":
+        """Leave this file as it was written last, and return one that has nothing yet."""
+        self.close()
+        return SummaryFile(self._directory)
 
     def close(self) -> None:
         """Say that what was written last is all there will be."""

@@ -53,7 +53,7 @@ class LaneCounts(Struct, frozen=True, array_like=True):
 
 
 class WorkerCounts(Struct, frozen=True, array_like=True):
-    """All that one worker has counted since it began, under an id that no other worker has.
+    """All that one worker has counted since it began a file, whose id no other ever has.
 
     Every cell only grows. `at_us` is when it was counted, in microseconds since 1970.
     """

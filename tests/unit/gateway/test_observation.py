@@ -1,13 +1,16 @@
 import asyncio
 from array import array
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gateway import observation as module
+from gateway.drift.taking import Taker
 from gateway.loader import Loader
 from gateway.monitor.layout import Layout
 from gateway.observation import BLOCK_BYTES, BLOCK_ROWS, Observation
@@ -17,10 +20,13 @@ from registry.distribution import Feature, Numeric, Reference
 from registry.manifest import Draft
 from registry.records import Lane
 from registry.registry import Registry
+from registry.times import now
+from registry.windows import LaneCounts, Span
 from tests.builders import linear_model, publish
 from tests.unit.gateway.serving import make_loader
 
 EDGES = (-1.0, 0.0, 1.0)
+DAY = timedelta(days=1)
 
 
 def feature(name: str, column: int) -> Feature:
@@ -251,6 +257,77 @@ def test_what_the_disk_refused_is_written_once_there_is_room(
         await bench.observation.close()
 
     play(scenario)
+
+
+def rows_taken(registry: Registry, version: int) -> int:
+    windows = registry.store.windows(
+        "sum", version, Lane.CHAMPION, Span.DAY, since=now() - DAY, until=now() + DAY
+    )
+    return sum(array("q", window.counts)[0] for window in windows)
+
+
+def test_with_many_versions_that_are_served_no_more_another_file_is_begun_and_all_counts_once(
+    play: Play, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_OVER", 0)
+    summaries = Summaries(tmp_path / "summaries")
+    taker = Taker(registry.store, summaries)
+
+    async def scenario(bench: Bench) -> None:
+        one, two = bench.served(number=1), bench.served(number=2)
+        roster, observation = bench.loader.roster, bench.observation
+        model = roster.models["sum"]
+        without = replace(model, champion=two, versions={2: two})
+        first = observation._file.id
+        for number in range(5):  # version 1 goes and is back, five times; version 2 stays
+            bench.loader.roster = roster
+            bench.note(3, served=one)
+            bench.note(5, served=two)
+            await observation.write()
+            bench.note(2, served=one)
+            bench.loader.roster = replace(roster, models={"sum": without})
+            await observation.write()
+            if number % 2:
+                taker.take()
+
+        assert observation._file.id != first
+        assert observation._lanes.keys() == {("sum", 2, Lane.CHAMPION)}
+        await observation.close()
+        taker.take()
+        taker.take()
+
+    play(scenario)
+    assert [rows_taken(registry, version) for version in (1, 2)] == [25, 25]
+    assert summaries.read() == []
+
+
+def test_evidence_that_goes_on_in_another_file_is_taken_once(
+    registry: Registry, tmp_path: Path
+) -> None:
+    publish(registry, "sum", linear_model(), WATCHED)
+    [version] = registry.versions("sum")
+    counts = [0]
+
+    def evidence() -> list[LaneCounts]:
+        cells = array("q", counts).tobytes()
+        return [LaneCounts("sum", 1, Lane.CHAMPION, version.manifest, cells)]
+
+    async def scenario() -> None:
+        summaries = Summaries(tmp_path / "summaries")
+        summaries.prepare()
+        with make_loader(registry) as loader:
+            observation = Observation(
+                SummaryFile(tmp_path / "summaries"), lambda: loader.roster, evidence
+            )
+            for count in (4, 7, 2):  # the last was begun anew
+                counts[0] = count
+                await observation.write()
+                observation._begin_file(evidence())
+            await observation.close()
+        Taker(registry.store, summaries).take()
+
+    asyncio.run(scenario())
+    assert rows_taken(registry, 1) == 4 + 3 + 2
 
 
 def test_a_version_that_is_served_no_more_is_counted_on_when_it_is_back(
