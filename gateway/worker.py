@@ -69,7 +69,7 @@ class Worker:
         self.long_runs = LongRuns(threads=_RUN_THREADS, longest_wait_s=settings.queue_limit_s)
         self.canaries = Canaries(self._trip)
         slots = Slots(settings.metrics_dir)
-        metrics = Metrics(slot, slots.read(slot))
+        self._metrics = metrics = Metrics(slot, slots.read(slot))
         self.meter = Meter(metrics, slots, slot)
         self.journal = Journal(
             settings.journal_dir,
@@ -128,6 +128,7 @@ class Worker:
     def _forget_others(self, roster: Roster) -> None:
         """Let go of what is known of all that a new roster does not have."""
         self.canaries.keep_only(roster.canary_rollouts)
+        self._metrics.keep_only(roster.served)
 
     def _trip(self, rollout: str, reason: str) -> None:
         rolling_out.trip(self.registry, rollout, reason, _AUTHOR)

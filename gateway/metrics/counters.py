@@ -8,7 +8,7 @@ the journal's one thread and touches what nobody else does.
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from gateway.metrics.snapshot import (
@@ -25,6 +25,9 @@ from gateway.metrics.snapshot import (
     no_times,
 )
 
+# How many series of versions that are served no more are kept, and how many names of what was shed.
+_MOST_PAST = 100
+_MOST_SHEDS = 500
 _STATM = Path("/proc/self/statm")
 
 
@@ -90,6 +93,11 @@ class Series:
         self._run_rows += rows
         self._requests += requests
 
+    @property
+    def last_ns(self) -> int:
+        """When it last answered, in nanoseconds since 1970; 0 before that."""
+        return self._last_ns
+
     def counts(self) -> SeriesCounts:
         """Return what was counted; the lists are those that are counted on in."""
         return SeriesCounts(
@@ -142,6 +150,20 @@ class Metrics:
             found = self._series[key] = Series(no_series(model, version, str(lane)))
         return found
 
+    def keep_only(self, served: Collection[tuple[str, int]]) -> None:
+        """Forget versions that are served no more, but for the series that answered last.
+
+        A version that is back later counts from zero, as after a start.
+        """
+        past = [
+            series
+            for (model, version, _), series in self._series.items()
+            if version is not None and (model, version) not in served
+        ]
+        past.sort(key=lambda series: series.last_ns, reverse=True)
+        for series in past[_MOST_PAST:]:
+            del self._series[series.model, series.version, series.lane]
+
     def batch(self, series: Series, requests: int, rows: int, compute_ns: int) -> None:
         """Count one run, under the series of one of its requests."""
         series.ran(requests, rows, compute_ns)
@@ -149,6 +171,8 @@ class Metrics:
     def shed(self, rollout: str, reason: str) -> None:
         """Count one request that the shadow of a rollout was to have and does not get."""
         name = f"{rollout} {reason}"
+        if name not in self._sheds and len(self._sheds) >= _MOST_SHEDS:
+            del self._sheds[next(iter(self._sheds))]
         self._sheds[name] = self._sheds.get(name, 0) + 1
 
     def commit(self, entries: int, seconds: float) -> None:

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.metrics import Meter, Metrics, Slots, Snapshot, Suspension
+from gateway.metrics import Meter, Metrics, Slots, Snapshot, Suspension, counters
 from gateway.metrics.drift import DriftState, FeatureState
 from gateway.metrics.exposition import write_text
 from gateway.metrics.families import FAMILIES
@@ -26,8 +27,10 @@ MS = 1_000_000
 LINEAR = {"model": "linear", "version": "1", "lane": "champion"}
 
 
-def answer(metrics: Metrics, *, latency_ns: int = 3 * MS, model: str = "linear") -> None:
-    series = metrics.series(model, 1, "champion")
+def answer(
+    metrics: Metrics, *, latency_ns: int = 3 * MS, model: str = "linear", version: int = 1
+) -> None:
+    series = metrics.series(model, version, "champion")
     series.observe(latency_ns=latency_ns, queue_ns=MS, compute_ns=MS, encode_ns=MS, rows=2)
     metrics.batch(series, 1, 2, MS)
 
@@ -188,6 +191,33 @@ def test_the_successor_of_a_worker_counts_on(tmp_path: Path) -> None:
     assert value(text, "gateway_loop_lag_seconds_count") == 1
     cpu = copy(first.snapshot()).vitals.cpu_ns
     assert slots.read_all()[0].vitals.cpu_ns >= cpu > 0
+
+
+def test_versions_that_are_served_no_more_are_forgotten_but_for_those_that_answered_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counters, "_MOST_PAST", 2)
+    metrics = Metrics()
+    metrics.unmet.fail("not-found")
+    for version in (1, 3, 2, 5, 4):
+        answer(metrics, version=version)
+    metrics.series("linear", 6, "canary").gave_way("model-failed")  # it never answered
+
+    metrics.keep_only({("linear", 3)})
+    metrics.keep_only({("linear", 3)})
+
+    assert {one.version for one in metrics.counts().series} == {None, 3, 4, 5}
+    answer(metrics, version=1)
+    assert [one.rows for one in metrics.counts().series if one.version == 1] == [2]
+
+
+def test_what_was_shed_of_old_rollouts_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "_MOST_SHEDS", 2)
+    metrics = Metrics()
+    for rollout in ("one", "two", "two", "three"):
+        metrics.shed(rollout, "full")
+
+    assert metrics.counts().sheds == {"two full": 2, "three full": 1}
 
 
 def test_gauges_of_a_worker_that_ended_are_not_shown_and_its_counts_are() -> None:
