@@ -38,6 +38,7 @@ class Challengers:
 
     def __init__(self, registry: Registry, watchdog: Watchdog, payload_limit: int) -> None:
         self.rollouts: dict[str, Rollout] = {}  # those in shadow, loaded or not
+        self.open: frozenset[str] = frozenset()  # those that are not over, paused or not
         self._registry = registry
         self._watchdog = watchdog
         self._payload_limit = payload_limit
@@ -75,6 +76,7 @@ class Challengers:
         with self._registry.store.snapshot() as view:
             generation = view.generation()
             wanted = _wanted(view)
+            self.open = frozenset(one.id for one in view.open_rollouts())
         self.rollouts = {one.rollout.id: one.rollout for one in wanted}
         self._retry_at = float("inf")
         loaded: dict[str, Challenger] = {}

@@ -11,6 +11,7 @@ import queue
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 from gateway.logs import configure_logs, logger
@@ -122,10 +123,13 @@ class ShadowProcess:
         await self._record()
         self._count_sheds()
         await self._observation.write()
+        books = list(self._books.values())
         try:
-            await asyncio.to_thread(self._write_sums)
+            await asyncio.to_thread(self._write_sums, books)
         except OSError as error:
             logger.warning("shadow_sums_not_written", detail=str(error.strerror))
+        else:
+            self._close_books(books)
 
     async def _record(self) -> None:
         finished = self._results.take()
@@ -168,9 +172,15 @@ class ShadowProcess:
         lanes = (book.evidence() for book in self._books.values())
         return [lane for lane in lanes if lane is not None]
 
-    def _write_sums(self) -> None:
-        for book in self._books.values():
+    def _write_sums(self, books: Sequence[Book]) -> None:
+        for book in books:
             self._files.write(book.stand(len(self._inbox)))
+
+    def _close_books(self, written: Sequence[Book]) -> None:
+        """Let go of rollouts that are over, whose sums are in their files now."""
+        for book in written:
+            if book.sums.rollout not in self._challengers.open:
+                del self._books[book.sums.rollout]
 
     async def _close(self) -> None:
         self._inbox.close()
