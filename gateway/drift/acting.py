@@ -20,6 +20,7 @@ from registry.workers import SettingName
 
 CONTROLLER = Author(principal="controller")
 _MOST_NAMED = 5  # of a list in a sentence
+_MOST_PAIRS = 256  # of versions that were compared; with more of them all are forgotten
 
 
 class Fallbacks:
@@ -74,6 +75,8 @@ class Fallbacks:
         key = (one.manifest, other.manifest)
         found = self._is_same.get(key)
         if found is None:
+            if len(self._is_same) >= _MOST_PAIRS:
+                self._is_same.clear()
             signatures = [self._registry.manifest(version).signature for version in (one, other)]
             found = self._is_same[key] = signatures[0] == signatures[1]
         return found

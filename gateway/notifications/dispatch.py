@@ -81,7 +81,14 @@ class Dispatcher:
     def _forget(self) -> None:
         if time.monotonic() >= self._forget_at:
             self._store.forget_delivered(self._clock() - _KEPT)
+            self._dismiss()
             self._forget_at = time.monotonic() + _FORGET_S
+
+    def _dismiss(self) -> None:
+        """Let the couriers go of destinations that are no more; what is under way is finished."""
+        present = {one.name for one in self._store.destinations()}
+        for name in self._couriers.keys() - present:
+            self._couriers.pop(name).close()
 
 
 def source_of(view: Reader) -> str:

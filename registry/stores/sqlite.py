@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import apsw
 
@@ -206,7 +207,8 @@ class SqliteStore(SqliteReader):
         self.vault = self._vault = vault
         self._path = path
         self._local = threading.local()
-        self._opened: list[apsw.Connection] = []
+        # One for each thread, which goes with it.
+        self._opened: WeakSet[apsw.Connection] = WeakSet()
         self._streams: records.Streams = {}
         self._lock = threading.Lock()
         with translated():
@@ -219,7 +221,7 @@ class SqliteStore(SqliteReader):
             connection = connect(self._path)
             self._local.connection = connection
             with self._lock:
-                self._opened.append(connection)
+                self._opened.add(connection)
         return connection
 
     @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.notifications import dispatch
+from gateway.notifications.destinations import close_destination
 from gateway.notifications.dispatch import Dispatcher, source_of
 from registry.audit.keyfile import KeyFile
 from registry.audit.origins import open_log
@@ -16,6 +17,7 @@ from registry.errors import StoreUnavailable
 from registry.events import DeliveryState
 from registry.registry import Registry
 from registry.times import now
+from tests.builders import AUTHOR
 from tests.receiver import HANG, Receiver
 from tests.unit.gateway.telling import Teller
 
@@ -108,6 +110,28 @@ def test_what_was_delivered_long_ago_is_forgotten(
         dispatcher = Dispatcher(teller.store, teller.secrets, teller.clock)
         dispatcher.look()
         assert len(teller.deliveries()) == left
+
+
+def test_the_courier_of_a_destination_that_is_no_more_goes(
+    teller: Teller, receivers: list[Receiver]
+) -> None:
+    for number, receiver in enumerate(receivers):
+        teller.open(f"ops-{number}", receiver.url)
+    teller.announce()
+    dispatcher = Dispatcher(teller.store, teller.secrets)
+    dispatcher.look()
+    for receiver in receivers:
+        receiver.wait_for(1)
+    gone, stays = dispatcher._couriers["ops-0"], dispatcher._couriers["ops-1"]
+    close_destination(teller.registry, teller.secrets, "ops-0", AUTHOR)
+
+    dispatcher._forget_at = 0.0
+    dispatcher.look()
+
+    gone.join(60)
+    assert not gone._thread.is_alive()
+    assert dispatcher._couriers == {"ops-1": stays}
+    dispatcher.close()
 
 
 def test_a_store_that_cannot_answer_is_asked_again(

@@ -1,5 +1,6 @@
 """What is promised of the SQLite file alone."""
 
+import gc
 import re
 import stat
 import subprocess
@@ -21,6 +22,7 @@ from registry.errors import Conflict, StoreIncompatible, StoreUnavailable
 from registry.records import AuditRecord, Kind, Outcome, RecordFilter
 from registry.store import Store, open_store
 from registry.stores.connection import check_library
+from registry.stores.sqlite import SqliteStore
 from registry.times import now
 from tests.builders import AUTHOR, linear_model, open_registry, publish
 from tests.unit.registry.formats import as_format_1, as_format_2, as_format_3, as_format_4
@@ -58,6 +60,18 @@ def test_what_is_committed_is_synced(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     assert list(store._connection.execute("PRAGMA synchronous")) == [(2,)]  # type: ignore[attr-defined]
     assert list(store._connection.execute("PRAGMA journal_mode")) == [("wal",)]  # type: ignore[attr-defined]
+    store.close()
+
+
+def test_the_connection_of_a_thread_goes_with_it(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    assert isinstance(store, SqliteStore)
+    for _ in range(20):
+        thread = threading.Thread(target=store.generation)
+        thread.start()
+        thread.join()
+    gc.collect()
+    assert list(store._opened) == [store._connection]
     store.close()
 
 
