@@ -74,7 +74,9 @@ class Controller:
         self._known_truth = KnownTruth(settings.metrics_dir)
         source = TruthApart(settings.data_dir, settings.payload_key)
         truth = DeferredTruth(source, self._show_truth)
-        self._steering = Steering(registry, CONTROLLER, truth, scores=truth.scores)
+        self._steering = Steering(
+            registry, CONTROLLER, truth, scores=truth.scores, is_read=truth.is_read
+        )
         self._dispatcher = Dispatcher(store, Secrets(settings.destinations_dir))
         self._failed_loads = FailedLoads(store)
         self._slots = Slots(settings.metrics_dir)

@@ -37,7 +37,8 @@ def no_scores(rollout: Rollout) -> Sequence[TruthScore]:
 class Steering:
     """Advances, promotes, rolls back and expires rollouts, as their evidence says.
 
-    `scores` is asked where a promotion policy has metrics of ground truth.
+    `scores` is asked where a promotion policy has metrics of ground truth. `is_read` says whether
+    guards know their ground truth yet: before that no rollout is finished.
     """
 
     def __init__(
@@ -46,11 +47,14 @@ class Steering:
         author: Author,
         truth: Truth | None = None,
         clock: Clock = now,
+        *,
         scores: Scores = no_scores,
+        is_read: Callable[[Rollout], bool] = lambda _: True,
     ) -> None:
         self._registry = registry
         self._author = author
         self._scores = scores
+        self._is_read = is_read
         self._clock = clock
         self._assessor = Assessor(registry, truth)
         self._next = 0.0
@@ -91,7 +95,8 @@ class Steering:
                 self._registry, rollout.id, reason[:MAX_REASON], self._author, assessment=assessment
             )
         elif is_judged and rollout.phase is Phase.PASSED:
-            self._finish(rollout)
+            if self._is_read(rollout):
+                self._finish(rollout)
         elif is_judged and assessment.verdict is Verdict.NON_INFERIOR:
             rolling_out.advance(self._registry, rollout.id, assessment, self._author)
 

@@ -33,9 +33,11 @@ class Source(Protocol):
 
 
 class _Known(Struct, frozen=True):
-    """What was last found of a stage, and when it may be read again."""
+    """What was last found of a stage, None where nothing could be read yet, and when it may be read
+    again.
+    """
 
-    found: Mapping[int, TruthEvidence]
+    found: Mapping[int, TruthEvidence] | None
     again: float
 
 
@@ -60,7 +62,7 @@ class DeferredTruth:
 
     def evidence(self, rollout: Rollout, at: datetime) -> Mapping[int, TruthEvidence]:
         """Return what is known of the present stage; nothing before it was read for once."""
-        if not any(guard.kind is GuardKind.TRUTH for guard in rollout.plan.guards):
+        if not _has_guard(rollout):
             return {}
         stage = (rollout.id, rollout.stage)
         known = self._known.get(stage)
@@ -68,10 +70,15 @@ class DeferredTruth:
             key = (rollout.id, f"evidence of stage {rollout.stage}")
             errand = self._errands.ask(key, partial(self._source.evidence, rollout, at))
             if errand is not None:
-                found = _found(rollout, errand, {} if known is None else known.found)
+                found = _found(rollout, errand, None if known is None else known.found)
                 known = self._known[stage] = _Known(found, self._timer() + _AGAIN_S)
-                self._show({stage: one.found for stage, one in self._known.items()})
-        return {} if known is None else known.found
+                self._show({stage: one.found or {} for stage, one in self._known.items()})
+        return (None if known is None else known.found) or {}
+
+    def is_read(self, rollout: Rollout) -> bool:
+        """Say whether what guards of the present stage are told has been read once."""
+        known = self._known.get((rollout.id, rollout.stage))
+        return not _has_guard(rollout) or (known is not None and known.found is not None)
 
     def scores(self, rollout: Rollout) -> Sequence[TruthScore] | None:
         """Return the scores of the challenger, read since it was asked first; None until then.
@@ -94,9 +101,13 @@ class DeferredTruth:
         self._errands.keep_only({rollout for rollout, _ in present})
 
 
+def _has_guard(rollout: Rollout) -> bool:
+    return any(guard.kind is GuardKind.TRUTH for guard in rollout.plan.guards)
+
+
 def _found(
-    rollout: Rollout, errand: Errand, before: Mapping[int, TruthEvidence]
-) -> Mapping[int, TruthEvidence]:
+    rollout: Rollout, errand: Errand, before: Mapping[int, TruthEvidence] | None
+) -> Mapping[int, TruthEvidence] | None:
     """Return what a reading brought; where it failed, what was known before."""
     if errand.error is not None:
         logger.warning("ground_truth_not_read", rollout=rollout.id, detail=str(errand.error))

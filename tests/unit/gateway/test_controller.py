@@ -8,21 +8,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from gateway.controller import Controller
+from gateway.security import Role
 from gateway.settings import Settings
 from gateway.truth.known import KnownTruth
-from registry import rolling_out, truth
+from registry import promoting, rolling_out, truth
 from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, encode_record
+from registry.promotion_policy import PromotionPolicy, TruthNeed
 from registry.registry import Registry
-from registry.rollouts import Guard, GuardKind, Plan, Step
+from registry.rollouts import Finish, Guard, GuardKind, Phase, Plan, Step
 from registry.times import now
 from registry.truth_policy import LabelKind, TruthPolicy
+from registry.versions import CHAMPION, Version
 from registry.workers import WorkerStatus
 from tests.builders import AUTHOR, linear_model, publish
-from tests.labelled import answer, say
+from tests.labelled import answer, keep, say, tell
+from tests.rolled import assess, make_plan, step
 
 PATIENCE_S = 60.0
 
@@ -91,13 +98,29 @@ def signed(registry: Registry) -> int:
     return 0 if checkpoint is None else checkpoint.size
 
 
-def test_records_are_integrated_and_signed_while_ground_truth_is_being_read(
-    tmp_path: Path, registry: Registry
-) -> None:
+@pytest.fixture
+def versions(registry: Registry) -> tuple[Version, Version]:
+    """A champion and another version, whose labels are due after an hour."""
     live = publish(registry, "sum", linear_model())
-    publish(registry, "sum", linear_model(2.0), promote=False)
+    other = publish(registry, "sum", linear_model(2.0), promote=False)
     policy = TruthPolicy(kind=LabelKind.CLASSES, horizon_s=3600)
     truth.set_truth_policy(registry, "sum", policy, AUTHOR)
+    return live, other
+
+
+def integrate_and_sign(registry: Registry, settings: Settings, version: Version) -> None:
+    """Record an answer as a worker does, and return when it is in the store and signed."""
+    writer = SegmentWriter(settings.journal_dir)
+    record, payload = answer(version, say(0.5), now())
+    writer.append([Entry(encode_record(record), payload)])
+    writer.close()
+    wait_until(lambda: registry.store.record(record.id) is not None)
+    wait_until(lambda: signed(registry) == registry.store.tree_size())
+
+
+def test_records_are_integrated_and_signed_while_ground_truth_is_being_read(
+    tmp_path: Path, registry: Registry, versions: tuple[Version, Version]
+) -> None:
     brier = Guard(kind=GuardKind.TRUTH, margin=0.01, metric="brier")
     plan = Plan(challenger=2, guards=(brier,), steps=(Step(points=500),))
     rollout = rolling_out.start(registry, "sum", plan, "to try it", AUTHOR, edges_us=(0,))
@@ -107,14 +130,40 @@ def test_records_are_integrated_and_signed_while_ground_truth_is_being_read(
 
     with controlling(settings, registry):
         reader = halt_reader()
-        writer = SegmentWriter(settings.journal_dir)
-        record, payload = answer(live, say(0.5), now())
-        writer.append([Entry(encode_record(record), payload)])
-        writer.close()
-        wait_until(lambda: registry.store.record(record.id) is not None)
-        wait_until(lambda: signed(registry) == registry.store.tree_size())
+        integrate_and_sign(registry, settings, versions[0])
         assert is_halted(reader)
         assert known.evidence(rollout, now()) == {}
 
         os.kill(reader, signal.SIGCONT)
         wait_until(lambda: known.evidence(rollout, now()) != {})
+
+
+def test_they_are_while_a_rollout_that_has_passed_waits_for_its_scores_and_promotes_itself_then(
+    tmp_path: Path, registry: Registry, versions: tuple[Version, Version]
+) -> None:
+    day = timedelta(days=1)
+    said = [answer(versions[1], say(0.9), now() - 2 * day) for _ in range(800)]
+    ids = keep(registry, said)
+    for start in range(0, 800, 400):
+        tell(registry, tmp_path, "sum", *((one, 1) for one in ids[start : start + 400]))
+    need = TruthNeed(metric="accuracy", labels=500, at_least=0.9)
+    wanted = PromotionPolicy(truth=(need,))
+    promoting.set_promotion_policy(registry, "sum", wanted, frozenset(Role), AUTHOR)
+    plan = make_plan(steps=(step(),), finish=Finish.PROMOTE)
+    rollout = rolling_out.start(registry, "sum", plan, "to try it", AUTHOR, edges_us=(0,))
+    rolling_out.advance(registry, rollout.id, assess(rollout), AUTHOR)
+    settings = Settings(data_dir=tmp_path)
+    settings.journal_dir.mkdir(exist_ok=True)
+
+    with controlling(settings, registry):
+        reader = halt_reader()
+        integrate_and_sign(registry, settings, versions[0])
+        assert is_halted(reader)
+        assert registry.store.aliases("sum")[CHAMPION] == 1
+
+        os.kill(reader, signal.SIGCONT)
+        wait_until(lambda: registry.store.aliases("sum")[CHAMPION] == 2)
+
+    found = registry.store.rollout(rollout.id)
+    assert found is not None
+    assert found.phase is Phase.PROMOTED

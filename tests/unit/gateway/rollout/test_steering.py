@@ -218,6 +218,18 @@ def test_what_has_passed_is_finished_once_its_ground_truth_is_read_and_nobody_wa
     assert scores.rounds == []
 
 
+def test_nothing_is_finished_before_its_guards_know_their_ground_truth(
+    registry: Registry, steering: Steering
+) -> None:
+    rollout = pass_all(registry, Steering(registry, CONTROLLER, is_read=lambda _: False))
+    assert registry.store.promotions("sum") == []
+
+    steer_later(registry, rollout)
+
+    [asked] = registry.store.promotions("sum")
+    assert asked.version == 2
+
+
 def test_while_ground_truth_is_read_a_challenger_can_still_turn_out_worse(
     registry: Registry, steering: Steering
 ) -> None:

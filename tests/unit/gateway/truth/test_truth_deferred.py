@@ -102,10 +102,12 @@ def test_a_guard_knows_nothing_before_labels_were_read_and_nobody_waits_for_that
 ) -> None:
     assert truth.evidence(rollout(), NOON) == {}
     assert truth.evidence(rollout(), NOON) == {}
+    assert not truth.is_read(rollout())
 
     source.go.set()
 
     assert soon(lambda: truth.evidence(rollout(), NOON) or None) == told(1)
+    assert truth.is_read(rollout())
     assert source.read == ["r"]
 
 
@@ -151,6 +153,17 @@ def test_a_reading_that_fails_leaves_what_was_known_and_is_tried_again(
     clock.now = 33.0
 
     soon(lambda: truth.evidence(rollout(), NOON) == told(3) or None)
+
+
+def test_what_could_never_be_read_is_not_taken_for_read(
+    truth: DeferredTruth, source: SlowSource
+) -> None:
+    source.fault = StoreUnavailable("it is a test")
+    source.go.set()
+
+    soon(lambda: (truth.evidence(rollout(), NOON) == {} and is_over(truth, source, 1)) or None)
+
+    assert not truth.is_read(rollout())
 
 
 def test_one_thing_is_read_at_a_time_the_first_that_was_asked_for_first(
@@ -244,6 +257,7 @@ def test_a_rollout_without_a_guard_of_ground_truth_has_nothing_read(
     truth: DeferredTruth, source: SlowSource
 ) -> None:
     assert truth.evidence(rollout(plan=PLAIN), NOON) == {}
+    assert truth.is_read(rollout(plan=PLAIN))
     assert source.read == []
 
 
