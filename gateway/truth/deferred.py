@@ -18,6 +18,8 @@ from registry.rollouts import GuardKind, Rollout, TruthEvidence
 
 # How soon after a reading the next one of the same may begin.
 _AGAIN_S = 10.0
+# Scores that nobody took for so long are of a time that is over.
+_FRESH_S = 60.0
 
 
 class Source(Protocol):
@@ -81,14 +83,15 @@ class DeferredTruth:
         return not _has_guard(rollout) or (known is not None and known.found is not None)
 
     def scores(self, rollout: Rollout) -> Sequence[TruthScore] | None:
-        """Return the scores of the challenger, read since it was asked first; None until then.
+        """Return the scores of the challenger, read in the last minute; None until they are.
 
         Asked again after that, they are read again. Raises RegistryError.
         """
-        version = rollout.plan.challenger
-        errand = self._errands.ask(
-            (rollout.id, "scores"), partial(self._source.scores, rollout.model, version)
-        )
+        key, version = (rollout.id, "scores"), rollout.plan.challenger
+        read = partial(self._source.scores, rollout.model, version)
+        errand = self._errands.ask(key, read)
+        if errand is not None and errand.age_s(self._timer()) > _FRESH_S:
+            errand = self._errands.ask(key, read)
         if errand is None:
             return None
         scores: Sequence[TruthScore] = errand.take()

@@ -7,8 +7,6 @@ from typing import Any
 
 # How long it rests after each piece, in times that it took: it works a quarter of the time at most.
 _RESTS = 3
-# What nobody has taken for so long tells of a state that may be another by now.
-_FRESH_S = 10.0
 
 Work = Callable[[], Any]
 # Whose work it is, by the id of that, and which.
@@ -64,16 +62,15 @@ class Errands:
     def ask(self, key: Key, work: Work) -> Errand | None:
         """Return the errand once it is over; until then have it done, and return None.
 
-        What was returned is forgotten here: who asks again has it done again.
+        Of work that waits for its turn the last is done that was asked for. What was returned is
+        forgotten here: who asks again has it done again.
         """
         self._settle()
         found = self._over.pop(key, None)
-        if found is not None and found.age_s(self._timer()) <= _FRESH_S:
-            return found
-        if self._under_way is None or self._under_way[0] != key:
-            self._wanted.setdefault(key, work)
+        if found is None and (self._under_way is None or self._under_way[0] != key):
+            self._wanted[key] = work
         self._begin()
-        return None
+        return found
 
     def keep_only(self, owners: Collection[str]) -> None:
         """Forget the work of all others; what is under way is finished, and its result let go."""

@@ -217,7 +217,7 @@ def test_scores_that_nobody_took_in_time_are_read_anew(
     source.go.set()
     assert truth.scores(rollout()) is None
     soon(lambda: truth.evidence(rollout(id="other"), NOON) or None)  # begun after that was over
-    clock.now = 60.0
+    clock.now = 61.0
 
     assert truth.scores(rollout()) is None
     soon(lambda: truth.scores(rollout()))
