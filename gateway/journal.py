@@ -139,6 +139,7 @@ class Journal:
         try:
             while (group := self._next_group()) is not None:
                 self._tell(self._answer, group, self._commit(group))
+                group = None  # or the last one, and all of its requests, stay as long as it waits
         except BaseException as error:
             self._break(JournalBroken("its thread ended"), error)
             raise

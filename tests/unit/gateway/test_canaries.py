@@ -1,10 +1,12 @@
 """Challengers that answer some callers: who meets them, and what becomes of their faults."""
 
 import asyncio
+import gc
 from array import array
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import msgspec
 import numpy as np
@@ -24,6 +26,7 @@ from gateway.rollout.evidence import Layout
 from gateway.rollout.scatter import BLOCK
 from gateway.rollout.verdict import assess
 from gateway.roster import Roster
+from gateway.runtime import Runner
 from gateway.security import Role, read_credential
 from gateway.summaries import Summaries, SummaryFile
 from registry import rolling_out
@@ -609,6 +612,33 @@ def test_several_challengers_answer_at_once_and_each_its_own(
             evidence = counted["m", int(version), rollout.evidence_lane(0)]
             assert BLOCK <= evidence[0] <= champion  # all blocks that have ended
             assert BLOCK <= evidence[1] <= met
+
+    play(scenario)
+
+
+def test_challengers_that_are_over_leave_no_model_in_memory(registry: Registry, play: Play) -> None:
+    draft = Draft(reference=OF_ONE_COLUMN)
+    publish(registry, "m", linear_model(), draft)
+    runners: list[ref[Runner]] = []
+
+    async def meet(bench: Bench, number: int) -> None:
+        publish(registry, "m", linear_model(float(number)), draft, promote=False)
+        rollout = start_canary(registry, "m", challenger=number)
+        await bench.loader.load()
+        for is_canary in (True, False):
+            key = caller_of(rollout, is_canary=is_canary)
+            lane = (await bench.told("m", ROW, key=key))[1]
+            assert (lane == "canary") is is_canary
+        runners.append(ref(bench.loader.roster.models["m"].versions[number].runner))
+        rolling_out.abort(registry, rollout.id, "the next one", AUTHOR)
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(2, 6):
+            await meet(bench, number)
+        await bench.loader.load()
+        await bench.observation.write()
+        gc.collect()
+        assert [one() for one in runners] == [None] * 4
 
     play(scenario)
 
