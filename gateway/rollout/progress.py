@@ -4,7 +4,7 @@ from math import log
 
 from msgspec import Struct
 
-from gateway.rollout.verdict import Levels
+from gateway.rollout.levels import Levels
 from registry.rollouts import Better, Judgement
 
 

@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gateway.rollout.levels import Levels
 from gateway.rollout.progress import progress
 from gateway.rollout.reading import Assessor
-from gateway.rollout.verdict import Levels
 from gateway.rollout.words import judgement_words
 from gateway.rollout_commands.show import phase_words
 from gateway.truth.evidence import TruthReader

@@ -4,8 +4,8 @@ from math import log
 
 import pytest
 
+from gateway.rollout.levels import Levels
 from gateway.rollout.progress import Progress, progress
-from gateway.rollout.verdict import Levels
 from registry.rollouts import Better, Guard, GuardKind, Judgement, Verdict
 
 LEVELS = Levels(worse=0.01, fine=0.025)

@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.rollout.evidence import Facts, Layout, Tally
-from gateway.rollout.verdict import Levels, assess
+from gateway.rollout.levels import Levels
+from gateway.rollout.verdict import assess
 from registry.rollouts import (
     Assessment,
     Better,

@@ -9,11 +9,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from gateway.rollout.evidence import Layout, Section
+from gateway.rollout.levels import Levels
 from gateway.rollout.means import MeanCells
 from gateway.rollout.pairs import PairCells
 from gateway.rollout.rates import RateCells
 from gateway.rollout.scatter import BLOCK
-from gateway.rollout.verdict import Levels, judge
+from gateway.rollout.verdict import judge
 from registry.rollouts import Guard, GuardKind, Judgement, Plan, Step, Verdict
 
 ERRORS = Guard(kind=GuardKind.ERRORS, margin=2.0)
