@@ -11,7 +11,6 @@ from math import isfinite, nan
 from typing import Any
 
 from gateway.cases import Case
-from gateway.errors import QueueTooLong
 from gateway.logs import logger
 from gateway.monitor.layout import to_bytes
 from gateway.rollout.bins import Bins, bins_of
@@ -145,9 +144,9 @@ class Canaries:
     def note(self, case: Case) -> None:
         """Count what a case shows that has its reply, of champion or challenger.
 
-        Where a challenger did not run, since there was too much to do, it shows nothing.
+        What was shed shows nothing of either: there was too much to do, whoever was to do it.
         """
-        if case.canary_error == QueueTooLong.slug:
+        if case.was_shed:
             return
         for one in case.canaries:
             self._count(case, one)

@@ -12,7 +12,15 @@ from msgspec.structs import replace
 from gateway.batching import Run
 from gateway.contract import Violations
 from gateway.contract.labels import labels_for_record, parameters_for_answer
-from gateway.errors import Forbidden, GatewayError, InputNotAccepted, NotServed, TooLate, Unforeseen
+from gateway.errors import (
+    SHED,
+    Forbidden,
+    GatewayError,
+    InputNotAccepted,
+    NotServed,
+    TooLate,
+    Unforeseen,
+)
 from gateway.logs import logger
 from gateway.protocol.messages import Encoded, InferRequest, Parameter
 from gateway.protocol.refusal import Refusal, refuse_for, withhold_for, without_expected
@@ -150,6 +158,12 @@ class Case:
         return self.outcome is Outcome.FAILED or (
             self.refusal is not None and self.refusal.code == InputNotAccepted.slug
         )
+
+    @property
+    def was_shed(self) -> bool:
+        """Whether the version that the case met first did not run it, for want of room or time."""
+        code = None if self.refusal is None else self.refusal.code
+        return (self.canary_error or code) in SHED
 
     def meet(self, canary: Canary) -> None:
         """Let a challenger answer in place of the champion."""

@@ -279,3 +279,7 @@ class Unforeseen(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("The gateway failed; the fault is in its log.")
+
+
+# Codes of requests that were not run, for want of room or of time: they say nothing of a version.
+SHED = frozenset({Overloaded.slug, QueueTooLong.slug, TooLate.slug})

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gateway.errors import InputNotAccepted
+from gateway.errors import SHED, InputNotAccepted
 from gateway.plan_rehearsal.course import Met
 from gateway.plan_rehearsal.recorded import Request
 from gateway.rehearsal import done_effects
@@ -35,7 +35,9 @@ class Lanes:
         return self._sights.bins
 
     def meet(self, request: Request, rollout: Rollout) -> Met:
-        """Say what a request shows in the present stage of a rollout."""
+        """Say what a request shows in the present stage of a rollout; one that was shed nothing."""
+        if request.record.error in SHED:
+            return Met()
         if rollout.is_shadow:
             return self._shadow(request, rollout)
         if 0 <= point(rollout.salt, request.key) - rollout.base < rollout.points:

@@ -23,6 +23,7 @@ from gateway.metrics import Metrics, SeriesCounts
 from gateway.observation import Observation
 from gateway.pipeline import Pipeline
 from gateway.rollout.evidence import Layout
+from gateway.rollout.rates import read_rates
 from gateway.rollout.scatter import BLOCK
 from gateway.rollout.verdict import assess
 from gateway.roster import Roster
@@ -444,6 +445,33 @@ def test_a_turn_that_is_too_long_ends_before_the_challenger_and_is_not_its_fault
         assert bench.loader.roster.canaries["m"]
         assert trips.asked == []
         assert (await bench.told("m", ROW, key=keys[0]))[1] == "canary"  # alone in its turn
+
+    play(scenario, longest_turn_s=0)
+
+
+def test_what_was_shed_is_evidence_of_neither_lane(registry: Registry, play: Play) -> None:
+    publish(registry, "other", linear_model())
+    rollout = publish_pair(registry, linear_model(), linear_model(2.0))
+    mine, others = (caller_of(rollout, is_canary=is_canary) for is_canary in (True, False))
+
+    async def counted(bench: Bench) -> list[int]:
+        evidence = (await bench.counted())["m", 2, rollout.evidence_lane(0)]
+        [errors] = Layout.of(rollout.plan, 0, {}).of_kind(GuardKind.ERRORS)
+        [event] = read_rates(evidence, errors.start, errors.bins).events
+        return [*evidence[:2], event.champion, event.challenger]
+
+    async def scenario(bench: Bench) -> None:
+        for _ in range(BLOCK):
+            _, denial = await asyncio.gather(
+                bench.ask("other", ROW), bench.ask("m", ROW, key=others)
+            )
+            assert isinstance(denial, Denial)
+            assert denial.refusal.code == "overloaded"
+            await bench.ask("m", ROW, key=mine)
+        assert await counted(bench) == [0, 0, 0, 0]
+        for _ in range(BLOCK):
+            await bench.ask("m", ROW, key=others)
+        assert await counted(bench) == [BLOCK, BLOCK, 0, 0]
 
     play(scenario, longest_turn_s=0)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from gateway.errors import SHED
 from gateway.loader import load_version
 from gateway.plan_rehearsal.course import Met
 from gateway.plan_rehearsal.lanes import Lanes
@@ -113,14 +114,22 @@ def test_what_the_champion_refused_or_failed_counts_as_that(
     record, payload = refused(champion)
     broken = as_request(replace(record, violations=("range x[0,0]",)), payload)
     assert meet(broken, canary=1).facts == (Facts(is_challenger=False, refused=True),)
-    late = as_request(replace(record, error="too-late"), payload)
-    assert meet(late, canary=1).facts == (Facts(is_challenger=False),)
     failed = as_request(replace(record, outcome=Outcome.FAILED, error="model-failed"), payload)
     assert meet(failed, canary=1).facts == (Facts(is_challenger=False, failed=True),)
     warming = replace(asked, record=replace(asked.record, observed=("range x[0] (would reject)",)))
     assert meet(warming, canary=1).facts == (
         Facts(is_challenger=False, refused=True, scores=(10.5,)),
     )
+
+
+@pytest.mark.parametrize("canary", [1, 9_999])
+@pytest.mark.parametrize("code", sorted(SHED))
+def test_what_was_shed_shows_nothing_of_either_lane(
+    champion: Version, meet: Meet, code: str, canary: int
+) -> None:
+    record, payload = refused(champion)
+    shed = as_request(replace(record, error=code), payload)
+    assert meet(shed, canary=canary) == Met()
 
 
 def test_a_challenger_that_refuses_did_not_fail_and_one_that_fails_is_at_fault(
