@@ -13,8 +13,9 @@ from typing import Any
 from gateway.cases import Case
 from gateway.logs import logger
 from gateway.monitor.layout import to_bytes
+from gateway.monitor.rows import counted_rows
 from gateway.rollout.bins import Bins, bins_of
-from gateway.rollout.evidence import MOST_ROWS, Facts, Layout, Tally
+from gateway.rollout.evidence import Facts, Layout, Tally
 from gateway.roster import Canary
 from gateway.routing import choose, point
 from registry.distribution import Reference
@@ -59,11 +60,12 @@ class Column:
         return mean if isfinite(mean) else None
 
     def bins(self, values: _Values, bins: Bins) -> list[int]:
-        """Return the bin of each row, of as many as are counted."""
-        return [
-            bins.of_text(_text(value)) if bins.texts else bins.of_number(float(value))
-            for value in self.read(values)[:MOST_ROWS]
-        ]
+        """Return the bin of each row that is counted."""
+        rows = self.read(values)
+        counted = [rows[place] for place in counted_rows(len(rows))]
+        if bins.texts:
+            return [bins.of_text(_text(value)) for value in counted]
+        return [bins.of_number(float(value)) for value in counted]
 
 
 class _Stage:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gateway.logs import logger
 from gateway.monitor.folding import Folder
 from gateway.monitor.layout import Layout
+from gateway.monitor.rows import counted_rows
 from gateway.roster import Roster, ServedVersion
 from gateway.summaries import SummaryFile
 from registry.records import Lane
@@ -28,7 +29,6 @@ from registry.tensors import Tensor
 from registry.windows import LaneCounts
 
 BLOCK_ROWS = 512
-MOST_ROWS = 32  # of one request
 # A request that waits holds its body, which may be of megabytes.
 BLOCK_BYTES = 1 << 20
 # Of what waits for the thread; what comes beyond is not counted, and the log says so.
@@ -45,8 +45,8 @@ _Key = tuple[str, int, Lane]
 
 
 def take_rows(tensors: Mapping[str, Tensor], rows: int) -> dict[str, Tensor]:
-    """Copy `MOST_ROWS` of more rows, evenly spread; a tensor of other rows stays whole."""
-    chosen = _spread(rows)
+    """Copy the rows that are counted of so many; a tensor of other rows stays whole."""
+    chosen = _places(rows)
     return {
         name: tensor.take(chosen, 0) if tensor.shape[:1] == (rows,) else tensor
         for name, tensor in tensors.items()
@@ -54,8 +54,8 @@ def take_rows(tensors: Mapping[str, Tensor], rows: int) -> dict[str, Tensor]:
 
 
 @lru_cache
-def _spread(rows: int) -> NDArray[np.intp]:
-    return np.arange(MOST_ROWS) * rows // MOST_ROWS
+def _places(rows: int) -> NDArray[np.intp]:
+    return np.array(counted_rows(rows))
 
 
 class _Series:

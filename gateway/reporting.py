@@ -10,7 +10,8 @@ from gateway.cases import Case
 from gateway.contract import RefusalCap, Violations
 from gateway.logs import logger
 from gateway.metrics import Metrics, Series, Suspension
-from gateway.observation import MOST_ROWS, Observation, take_rows
+from gateway.monitor.rows import MOST_ROWS
+from gateway.observation import Observation, take_rows
 from gateway.roster import Roster, ServedVersion
 from registry.records import Lane, Outcome
 from registry.rollouts import Rollout

@@ -23,7 +23,8 @@ from gateway.cases import Call, Case
 from gateway.loader import load_version
 from gateway.monitor.folding import Folder
 from gateway.monitor.layout import Layout
-from gateway.observation import BLOCK_ROWS, MOST_ROWS, take_rows
+from gateway.monitor.rows import MOST_ROWS
+from gateway.observation import BLOCK_ROWS, take_rows
 from gateway.protocol.refusal import Refusal
 from gateway.roster import ServedVersion
 from gateway.runtime import Watchdog

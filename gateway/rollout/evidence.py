@@ -17,8 +17,6 @@ from gateway.rollout.rates import RateCells, rates_size
 from gateway.rollout.scatter import BLOCK
 from registry.rollouts import Guard, GuardKind, Plan
 
-# Rows of one request are alike: those beyond so many say nothing more of a distribution.
-MOST_ROWS = 100
 _REQUESTS = 2  # the first cells: requests of the champion and of the challenger, in whole blocks
 
 
@@ -71,8 +69,8 @@ class Facts(Struct, gc=False):
 
     `failed` by the gateway or the version, `refused` by the contract. Of each guard of a score, in
     the order of the plan, `scores` has the mean over the rows of the request, None where there is
-    none; of each guard of a shift `bins` has the bin of each row, by `gateway.rollout.bins`. Both
-    are empty where nothing was answered.
+    none; of each guard of a shift `bins` has the bin of each row that is counted, by
+    `gateway.rollout.bins`. Both are empty where nothing was answered.
 
     In shadow a request is added twice, once for each lane, also where one of them failed. There the
     challenger's `scores` are its own less the champion's, and the champion's are empty; `differs`
@@ -144,7 +142,7 @@ class Tally:
         if facts.bins:
             for cells, rows in zip(self._shifts, facts.bins, strict=True):
                 events = cells.events[lane]
-                for bin_of_row in rows[:MOST_ROWS]:
+                for bin_of_row in rows:
                     events[bin_of_row] += 1
         if facts.differs:
             for pairs, differs in zip(self._pairs, facts.differs, strict=True):

@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.loader import load_version
-from gateway.observation import BLOCK_ROWS, MOST_ROWS
+from gateway.monitor.rows import MOST_ROWS
+from gateway.observation import BLOCK_ROWS
 from gateway.roster import ServedVersion
 from gateway.runtime import Watchdog
 from loadtests import stages, workloads

@@ -14,14 +14,16 @@ import pytest
 from msgspec.structs import replace
 from onnx import helper
 
-from gateway.canaries import MOST_FAULTS, Canaries
+from gateway.canaries import MOST_FAULTS, Canaries, Column
 from gateway.cases import Answer, Call, Denial
 from gateway.journal import Journal
 from gateway.loader import Loader
 from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics, SeriesCounts
+from gateway.monitor.rows import MOST_ROWS
 from gateway.observation import Observation
 from gateway.pipeline import Pipeline
+from gateway.rollout.bins import Bins
 from gateway.rollout.evidence import Layout
 from gateway.rollout.rates import read_rates
 from gateway.rollout.scatter import BLOCK
@@ -32,8 +34,18 @@ from gateway.security import Role, read_credential
 from gateway.summaries import Summaries, SummaryFile
 from registry import rolling_out
 from registry.audit.query import AuditTrail
+from registry.datatypes import Datatype
 from registry.errors import StoreUnavailable
-from registry.manifest import Action, Contract, Draft, OutputRule, Rule, RuleKind
+from registry.manifest import (
+    Action,
+    Contract,
+    Draft,
+    OutputRule,
+    Rule,
+    RuleKind,
+    Signature,
+    TensorSpec,
+)
 from registry.records import AuditRecord, Lane, Outcome
 from registry.registry import Registry
 from registry.rollouts import Guard, GuardKind, Phase, Rollout
@@ -474,6 +486,16 @@ def test_what_was_shed_is_evidence_of_neither_lane(registry: Registry, play: Pla
         assert await counted(bench) == [BLOCK, BLOCK, 0, 0]
 
     play(scenario, longest_turn_s=0)
+
+
+def test_of_an_answer_of_many_rows_some_are_put_into_bins_evenly_spread() -> None:
+    signature = Signature(
+        inputs=(), outputs=(TensorSpec(name="y", datatype=Datatype.FP32, shape=(-1,)),)
+    )
+    column = Column(Guard(kind=GuardKind.SHIFT, margin=2.0, output="y"), signature)
+    rows = np.arange(4 * MOST_ROWS, dtype=np.float32)
+    found = column.bins({"y": rows}, Bins(edges=(float(2 * MOST_ROWS - 1),)))
+    assert found == [0] * (MOST_ROWS // 2) + [1] * (MOST_ROWS // 2)
 
 
 def test_faults_in_a_row_stop_a_challenger_at_once_and_roll_it_back(

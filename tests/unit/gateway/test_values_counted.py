@@ -15,7 +15,8 @@ from gateway.loader import Loader
 from gateway.long_runs import LongRuns
 from gateway.metrics import Metrics
 from gateway.monitor.layout import Layout
-from gateway.observation import MOST_ROWS, Observation
+from gateway.monitor.rows import MOST_ROWS
+from gateway.observation import Observation
 from gateway.runtime import Runner
 from gateway.security import Role, read_credential
 from gateway.summaries import Summaries, SummaryFile
