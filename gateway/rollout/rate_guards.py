@@ -9,7 +9,7 @@ from msgspec import Struct
 from gateway.rollout.evidence import Section
 from gateway.rollout.levels import Levels
 from gateway.rollout.pairs import read_pairs
-from gateway.rollout.rates import Event, read_rates
+from gateway.rollout.rates import RISES, Event, read_rates
 from gateway.rollout.scatter import Scatter
 from gateway.rollout.sequential import (
     is_settled,
@@ -27,6 +27,10 @@ from registry.rollouts import Guard, GuardKind, Judgement, Verdict
 
 # Of requests failed or refused so few are no reason to wait, however few the champion has.
 _NEGLIGIBLE = 0.005
+# What is rare, as failures are, multiplies where a version is broken, and is to be found in few
+# requests: of the stake more is on large ratios, as their logarithms are. What is frequent, as slow
+# requests and what lies in a bin, cannot multiply, and has the same stake on all.
+_STAKES_ON_RARE = tuple(map(log, RISES))
 
 
 class _Evidence(Struct, frozen=True):
@@ -43,11 +47,15 @@ def judge_rate(section: Section, counts: Sequence[int], levels: Levels) -> Judge
     evidence = _weigh(
         rate_dispersion(rates),
         rates.scatter,
-        worse=partial(log_e_worse, event),
+        worse=partial(log_e_worse, event, stakes=_stakes(section.guard)),
         fine=partial(_log_e_fine, section.guard, event, rates.challenger),
     )
     totals, events = (rates.challenger, rates.champion), (event.challenger, event.champion)
     return _judge_evidence(section.guard, evidence, totals, levels, events)
+
+
+def _stakes(guard: Guard) -> Sequence[float] | None:
+    return None if guard.kind is GuardKind.LATENCY else _STAKES_ON_RARE
 
 
 def _log_e_fine(guard: Guard, event: Event, requests: int, dispersion: float) -> float:

@@ -21,22 +21,27 @@ from gateway.rollout.scatter import SCALES, Scatter
 # Fewer blocks do not say how much they scatter; of events fewer of those that join some.
 LEAST_BLOCKS = 20
 _LEAST_JOINED = 3
-# So few have mostly not met a burst yet: what they show is taken for so much more, by their number.
-_DOUBT = 3.0
-# Differences of pairs are judged that early with more doubt, since their mean is known so well.
+# Few blocks have mostly not met a burst yet: what n of a size show is taken for 1 + doubt/n of it.
+# Small ones are many before anything is judged, and show no burst that is longer; the first to show
+# it are those of a hundred requests, and of them there are few when a version fails obviously.
+_DOUBTS = (0.0, 1.0, 10.0, 5.0, 3.0)
+# Differences of pairs are judged that early with doubt of all sizes, since their mean is known so
+# well.
 LEAST_PAIRED = 25
-_DOUBT_OF_PAIRS = 5.0
+_DOUBTS_OF_PAIRS = (5.0,) * len(SCALES)
 # That something is not there is shown only when there are so many blocks of this size.
 _SETTLED = 20
 _SETTLED_SCALE = SCALES.index(10)
 # Means of two lanes wait for so many blocks, and for more of those that are joined: their bursts
-# are less skewed than those of events, and each doubt would cost them many requests. So do pairs
-# before they show that something is not there.
-LEAST_UNPAIRED = 100
-_LEAST_JOINED_UNPAIRED = 5
-_DOUBT_OF_LANES = 1.0
+# are less skewed than those of events, and each doubt would cost them many requests. The largest of
+# some estimates is too large by itself, so that blocks of a hundred requests are taken for less
+# than they show, and the doubt is of those that are larger. Pairs wait for as many blocks before
+# they show that something is not there.
+LEAST_UNPAIRED = 110
+_LEAST_JOINED_UNPAIRED = 8
+_DOUBTS_OF_LANES = (0.0, 0.0, -2.0, 8.0, 4.0)
 # For so many requests of the challenger the interval of a mean is narrowest.
-_TIGHTEST = 1_000
+_TIGHTEST = 1_500
 
 
 class Estimate(Struct, frozen=True):
@@ -47,20 +52,26 @@ class Estimate(Struct, frozen=True):
     challenger: int
 
 
-def log_mean_exp(logarithms: Sequence[float]) -> float:
-    """Return the logarithm of the mean of numbers that are given by their logarithms."""
+def log_mean_exp(logarithms: Sequence[float], stakes: Sequence[float] | None = None) -> float:
+    """Return the logarithm of the mean of numbers that are given by their logarithms.
+
+    `stakes` are the weights of the mean; without them all weigh the same.
+    """
+    stakes = stakes or [1.0] * len(logarithms)
     most = max(logarithms)
-    return most + log(sum([exp(one - most) for one in logarithms]) / len(logarithms))
+    weighted = [stake * exp(one - most) for stake, one in zip(stakes, logarithms, strict=True)]
+    return most + log(sum(weighted) / sum(stakes))
 
 
-def log_e_worse(event: Event, dispersion: float) -> float:
+def log_e_worse(event: Event, dispersion: float, stakes: Sequence[float] | None = None) -> float:
     """Say what speaks for an event being more frequent in the challenger's lane.
 
-    The conditional binomial e-process, a mixture over ratios of rates.
+    The conditional binomial e-process, a mixture over ratios of rates; `stakes` says how much is
+    bet on each of `RISES`.
     """
     bets = zip(RISES, event.rises, strict=True)
     return log_mean_exp(
-        [(event.challenger * log(ratio) - cost) / dispersion for ratio, cost in bets]
+        [(event.challenger * log(ratio) - cost) / dispersion for ratio, cost in bets], stakes
     )
 
 
@@ -130,11 +141,11 @@ def _dispersion(
     if scatter[0].blocks < LEAST_BLOCKS:
         return None
     found = [1.0]
-    for one in scatter:
+    for one, doubt in zip(scatter, _DOUBTS, strict=True):
         expected = (one.expected - of_count) * (one.blocks - 1)
         if one.blocks >= _LEAST_JOINED and expected > 0:
             squares = one.squares - excess / one.blocks
-            found.append(squares * one.blocks / expected * (1 + _DOUBT / one.blocks))
+            found.append(squares * one.blocks / expected * (1 + doubt / one.blocks))
     return max(found)
 
 
@@ -152,10 +163,10 @@ def estimate(means: Means, *, is_paired: bool) -> Estimate | None:
     if first.blocks < (LEAST_PAIRED if is_paired else LEAST_UNPAIRED):
         return None
     least = _LEAST_JOINED if is_paired else _LEAST_JOINED_UNPAIRED
-    doubt = _DOUBT_OF_PAIRS if is_paired else _DOUBT_OF_LANES
+    doubts = _DOUBTS_OF_PAIRS if is_paired else _DOUBTS_OF_LANES
     variances = [
         variance_of_mean(one.blocks, one.total, one.squares) * (1 + doubt / one.blocks)
-        for one in means.scales
+        for one, doubt in zip(means.scales, doubts, strict=True)
         if one.blocks >= least
     ]
     return Estimate(

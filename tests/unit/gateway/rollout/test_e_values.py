@@ -71,6 +71,23 @@ def test_no_evidence_for_a_challenger_at_the_margin_or_beyond(
         assert fine <= 1 + ROUNDING
 
 
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5])
+def test_nor_however_the_stake_is_shared_among_the_bets(rate: float) -> None:
+    cells = array("q", [0]) * rates_size(1)
+    expected = {stakes: 0.0 for stakes in ((1.0,) * 5, (1.0, 2.0, 3.0, 5.0, 7.0))}
+    for c, chance_c in enumerate(binomial(30, rate)):
+        for a, chance_a in enumerate(binomial(10, rate)):
+            cells[:] = array("q", [0]) * len(cells)
+            rates = RateCells(cells, 0, 1, MARGIN)
+            rates.events[0][0], rates.events[1][0] = c, a
+            rates.close(30, 10)
+            [event] = read_rates(cells, 0, 1).events
+            for stakes in expected:
+                expected[stakes] += chance_c * chance_a * exp(log_e_worse(event, 1.0, stakes))
+            assert log_e_worse(event, 1.0, (1.0,) * 5) == pytest.approx(log_e_worse(event, 1.0))
+    assert max(expected.values()) <= 1 + ROUNDING
+
+
 def test_nor_over_blocks_whose_shares_and_rates_change_together() -> None:
     """The share rises just as everything gets worse: over both blocks the lanes look unlike."""
     first, second = (20, 4, 0.05), (4, 20, 0.4)
@@ -152,5 +169,5 @@ def test_the_mean_of_numbers_beyond_all_floats_is_found() -> None:
 
 def test_the_interval_is_that_of_the_published_formula() -> None:
     """Worked out apart: a = .05 and n = n* give u = kappa = 8.7818, and a factor of 7.7399."""
-    found = Estimate(mean=0.0, variance=4.0, challenger=1_000)
+    found = Estimate(mean=0.0, variance=4.0, challenger=1_500)
     assert half_width(found, 0.05) == pytest.approx(2 * 7.7399**0.5, rel=1e-4)

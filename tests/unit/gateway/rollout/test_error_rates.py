@@ -129,8 +129,8 @@ def test_errors_are_found_as_soon_as_is_said(share: float, count: Count) -> None
     count(f"errors at canary {share:.0%}: 1 to 3 % after {np.median(tripled):.0f}, .5 to 5 %"
           f" within 400 in {soon:.2%}")  # fmt: skip
     assert np.median(tripled) <= 800
-    # With as many requests for the champion 400 of each are too few for any test at this level.
-    assert soon >= (0.99 if share < 0.5 else 0.85)
+    # With as many requests for the champion 400 of each are too few for any bet (`test_bounds`).
+    assert soon >= (0.99 if share < 0.5 else 0.92)
 
 
 @pytest.mark.torture
@@ -191,10 +191,10 @@ def test_pairs_and_distributions_are_judged_falsely_in_at_most_five_percent(
 
 @pytest.mark.torture
 def test_lower_scores_are_found_as_soon_as_is_said(count: Count) -> None:
-    for share, limit in ((None, 300), (0.1, 1_600), (0.5, 2_000)):
+    for share, limit in ((None, 300), (0.1, 1_600), (0.5, 1_600)):
         spread = 1.0 if share is not None else PAIRED
         found = firsts(
-            500,
+            1_000,
             Verdict.WORSE,
             lambda rng, share=share, spread=spread: mean_looks(  # type: ignore[misc]
                 rng, -0.1, SCORE, share=share, spread=spread, most=6_000
