@@ -141,7 +141,7 @@ def test_scores_are_judged_falsely_in_at_most_five_percent(
 ) -> None:
     spread = 1.0 if share is not None else PAIRED
     worse = firsts(
-        300,
+        MANY // 2 if correlation else 300,  # a rate near 4 % needs many to be told from 5 %
         Verdict.WORSE,
         lambda rng: mean_looks(
             rng, 0.0, SCORE, share=share, correlation=correlation, spread=spread
