@@ -47,11 +47,17 @@ class Column:
         self._column = -1 if guard.column is None else guard.column
 
     def read(self, values: _Values) -> list[Any]:
+        """Return the values of all rows; none where the answer lacks the column, since the columns
+        of the output are free.
+        """
         tensor = values[self._output]
-        if tensor.ndim == 2:  # nearly always, so by the shortest way
-            rows: list[Any] = tensor[:, self._column].tolist()
-            return rows
-        return (tensor[..., self._column] if tensor.ndim > 2 else tensor).ravel().tolist()
+        try:
+            if tensor.ndim == 2:  # nearly always, so by the shortest way
+                rows: list[Any] = tensor[:, self._column].tolist()
+                return rows
+            return (tensor[..., self._column] if tensor.ndim > 2 else tensor).ravel().tolist()
+        except IndexError:
+            return []
 
     def mean(self, values: _Values) -> float | None:
         """Return the mean over the rows of a request; None where it has none that is finite."""

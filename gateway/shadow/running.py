@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from gateway.logs import logger
 from gateway.shadow.challenger import Challenger
 from gateway.shadow.inbox import Inbox
 from gateway.shadow.marker import Marker
@@ -16,6 +17,7 @@ CORE_SHARE = 0.5
 _SHORTEST_PAUSE_S = 0.005
 
 NOT_LOADED = "not-loaded"
+FAULT_EXIT = 71
 
 
 class Running:
@@ -50,6 +52,18 @@ class Running:
             self._thread.join(timeout_s)
 
     def _work(self) -> None:
+        """Run until there is no more; a fault that nobody foresaw ends the process.
+
+        Without this thread it would take requests and run none, for as long as the rollout lasts.
+        The next one learns of the request that ran.
+        """
+        try:
+            self._run_all()
+        except BaseException as fault:  # noqa: BLE001 - the process has no other purpose
+            logger.critical("challengers_not_run", exc_info=fault)
+            os._exit(FAULT_EXIT)
+
+    def _run_all(self) -> None:
         # The rest of the process writes to a disk that others wait for, and must not stand still.
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         while not self._inbox.is_closed:

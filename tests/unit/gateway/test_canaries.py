@@ -60,6 +60,7 @@ from tests.builders import (
     make_model,
     publish,
 )
+from tests.rolled import SIGNATURE
 from tests.rolling import ERRORS, caller_of, start_canary
 from tests.unit.gateway.serving import make_loader, make_pipeline
 from tests.unit.gateway.test_observation import REFERENCE, feature
@@ -710,6 +711,15 @@ def test_a_model_without_a_rollout_is_not_looked_at(registry: Registry, play: Pl
         assert bench.loader.roster.canaries == {}
 
     play(scenario)
+
+
+@pytest.mark.parametrize("columns", [0, 2])
+def test_an_answer_that_lacks_the_column_of_a_guard_has_no_value_for_it(columns: int) -> None:
+    guard = Guard(kind=GuardKind.SCORE, margin=1.0, output="open", column=2)
+    column, values = Column(guard, SIGNATURE), {"open": np.ones((3, columns), np.float32)}
+
+    assert column.mean(values) is None
+    assert column.bins(values, Bins(edges=(0.5,))) == []
 
 
 @pytest.mark.parametrize("broken", ["Layout.of", "Tally.add"])

@@ -72,6 +72,15 @@ def test_a_column_is_compared_alone() -> None:
     assert differ(Criterion("o", By.NUMBER, 0, 0.0), before, after, rows=1).differs
 
 
+@pytest.mark.parametrize("by", [By.NUMBER, By.VALUE])
+def test_a_column_that_neither_answer_has_differs_in_nothing(by: By) -> None:
+    before, after = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[9.0, 2.0], [8.0, 4.0]])
+
+    found = differ(Criterion("o", by, 2, 0.0), before, after, rows=2)
+
+    assert (found.rows, found.agreeing, found.measured) == (2, 2, 0)
+
+
 def test_an_output_that_does_not_follow_the_rows_is_one_row() -> None:
     found = differ(Criterion("o", By.NUMBER, None, 0.0), np.zeros(4), np.ones(4), rows=2)
 
