@@ -436,9 +436,18 @@ class PlanRejected(Rejected):
 
     def __init__(self, place: tuple[str | int, ...], fault: str) -> None:
         self.place, self.fault = place, fault
-        part = {"guards": "Guard", "steps": "Step"}.get(str(place[0])) if len(place) > 1 else None
-        named = "The plan" if part is None else f"{part} {int(place[1]) + 1} of the plan"
-        super().__init__("plan", f"{named}: {fault}.")
+        super().__init__("plan", f"{_part_of_plan(place)}: {fault}.")
+
+
+def _part_of_plan(place: tuple[str | int, ...]) -> str:
+    match place:
+        case ("guards", int(number), *_):
+            return f"Guard {number + 1} of the plan"
+        case ("steps", int(number), *_):
+            return f"Step {number + 1} of the plan"
+        case ("shadow", *_):
+            return "The shadow of the plan"
+    return "The plan"
 
 
 class InvalidRequest(RegistryError):

@@ -5,6 +5,7 @@ from math import inf
 
 from registry.errors import PlanRejected
 from registry.names import is_unicode
+from registry.plan_fit import refuse_repeated
 from registry.rollouts import POINTS, Better, Guard, GuardKind, Plan, Step
 
 Place = tuple[str | int, ...]
@@ -14,18 +15,20 @@ _MOST_STEPS = 50
 _MOST_COLUMNS = 1_000_000
 _MOST_REQUESTS = 1_000_000_000
 _LONGEST_S = 366 * 86_400.0
-_MOST_ALPHA = 0.2
+_ALPHAS = (1e-12, 0.2)  # what each of many guards has of less is no number any more
 _LONGEST_NAME = 200
 _LONGEST_EDGE_MS = 600_000.0
 _QUANTILES = (0.5, 0.999)
 _LARGEST_RATIO = 100.0
+# Means are counted in whole parts of the margin: beyond these there is no number of them.
+_MEAN_MARGINS = (1e-30, 1e30)
 
 _ON_OUTPUTS = frozenset({GuardKind.SHIFT, GuardKind.AGREEMENT, GuardKind.SCORE})
 _OF_MEANS = frozenset({GuardKind.SCORE, GuardKind.TRUTH})
 _MARGINS = {
     GuardKind.AGREEMENT: "`margin` is a share of pairs, above 0 and below 1",
-    GuardKind.SCORE: "`margin` is a number above 0, in the unit of the output",
-    GuardKind.TRUTH: "`margin` is a number above 0, in the unit of the metric",
+    GuardKind.SCORE: "`margin` is from 1e-30 to 1e30, in the unit of the output",
+    GuardKind.TRUTH: "`margin` is from 1e-30 to 1e30, in the unit of the metric",
 }
 _RATIO = f"`margin` is a ratio of rates, above 1 and at most {_LARGEST_RATIO:g}"
 # The members of a guard that only some kinds have, and what they are where they are not given.
@@ -47,8 +50,7 @@ def check_plan(plan: Plan) -> None:
             raise PlanRejected(place, text)
     for number, guard in enumerate(plan.guards):
         _check_guard(guard, number)
-        if _same(guard) in map(_same, plan.guards[:number]):
-            raise PlanRejected(("guards", number), f"{guard.kind}: another guard says the same")
+    refuse_repeated(plan)
     _check_stages(plan)
 
 
@@ -60,8 +62,9 @@ def _settings_faults(plan: Plan) -> Iterator[tuple[Place, bool, str]]:
     yield ("guards",), guards > _MOST_GUARDS, f"at most {_MOST_GUARDS} guards are judged"
     yield (), not plan.stages, "a rollout needs a shadow, or a step"
     yield ("steps",), steps > _MOST_STEPS, f"at most {_MOST_STEPS} steps are taken"
-    is_chance = 0 < plan.alpha <= _MOST_ALPHA
-    yield ("alpha",), not is_chance, f"`alpha` is a chance above 0 and at most {_MOST_ALPHA}"
+    low, high = _ALPHAS
+    is_chance = low <= plan.alpha <= high
+    yield ("alpha",), not is_chance, f"`alpha` is a chance from {low:g} to {high:g}"
     is_time = 0 < plan.max_s <= _LONGEST_S
     yield ("max_s",), not is_time, f"`max_s` are seconds above 0 and at most {_LONGEST_S:,.0f}"
     if plan.segment is not None:
@@ -137,12 +140,8 @@ def _guard_faults(guard: Guard) -> Iterator[tuple[str, bool, str]]:
 
 def _is_margin(guard: Guard) -> bool:
     if guard.kind in _OF_MEANS:
-        return 0 < guard.margin < inf
+        least, most = _MEAN_MARGINS
+        return least <= guard.margin <= most
     if guard.kind is GuardKind.AGREEMENT:
         return 0 < guard.margin < 1
     return 1 < guard.margin <= _LARGEST_RATIO
-
-
-def _same(guard: Guard) -> tuple[object, ...]:
-    """Return what a second guard must not have in common with it: another margin is no reason."""
-    return (guard.kind, guard.output, guard.column, guard.quantile, guard.metric)

@@ -17,13 +17,25 @@ _MOST_NAMED = 5  # of a list in a sentence
 def fit_plan(plan: Plan, challenger: Manifest) -> Plan:
     """Return a plan whose guards name the number that they compare, an output and a column of it.
 
-    Raises PlanRejected for a guard on what the challenger does not answer with.
+    Raises PlanRejected for a guard on what the challenger does not answer with, and for one that
+    turns out to compare the same as another.
     """
     guards = [
         _fit_guard(guard, number, challenger) if guard.kind in _ON_OUTPUTS else guard
         for number, guard in enumerate(plan.guards)
     ]
-    return replace(plan, guards=tuple(guards))
+    fitted = replace(plan, guards=tuple(guards))
+    refuse_repeated(fitted)
+    return fitted
+
+
+def refuse_repeated(plan: Plan) -> None:
+    """Accept a plan in which each guard compares something else. Raises PlanRejected."""
+    compared = [guard.compared for guard in plan.guards]
+    for number, one in enumerate(compared):
+        if one in compared[:number]:
+            fault = f"{plan.guards[number].kind}: another guard says the same"
+            raise PlanRejected(("guards", number), fault)
 
 
 def check_alike(

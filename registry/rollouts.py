@@ -59,6 +59,11 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     better: Better = Better.HIGHER
     metric: str | None = None
 
+    @property
+    def compared(self) -> tuple[object, ...]:
+        """What it compares, as its name says; another margin makes no other guard of it."""
+        return (self.kind, self.output, self.column, round(self.quantile, 6), self.metric)
+
     def judges(self, *, is_shadow: bool) -> bool:
         """Say whether it has a say in a stage of this sort; one that has none is not waited for."""
         return self.kind in (IN_SHADOW if is_shadow else IN_CANARY)

@@ -103,6 +103,8 @@ def test_a_plan_has_a_shadow_or_steps_or_both() -> None:
          ("guards",), "at most 20"),
         ({"guards": (ERRORS, ERRORS)}, ("guards", 1), "another guard says the same"),
         ({"guards": (ERRORS, replace(ERRORS, margin=3.0))}, ("guards", 1), "says the same"),
+        ({"guards": tuple(guard(GuardKind.LATENCY, quantile=q) for q in (0.95, 0.95 + 1e-9))},
+         ("guards", 1), "says the same"),
         ({"steps": ()}, (), "needs a shadow, or a step"),
         ({"steps": (step(1),) * 51}, ("steps",), "at most 50"),
         ({"steps": (step(0),)}, ("steps", 0, "points"), "from 1 to 9,999"),
@@ -112,9 +114,9 @@ def test_a_plan_has_a_shadow_or_steps_or_both() -> None:
         ({"shadow": Step(points=1, min_requests=0)}, ("shadow", "min_requests"), "from 1"),
         ({"steps": (Step(points=1, min_s=-1.0),)}, ("steps", 0, "min_s"), "seconds from 0"),
         ({"steps": (Step(points=1, min_s=nan),)}, ("steps", 0, "min_s"), "seconds from 0"),
-        ({"alpha": 0.0}, ("alpha",), "above 0"),
-        ({"alpha": 0.5}, ("alpha",), "at most 0.2"),
-        ({"alpha": nan}, ("alpha",), "above 0"),
+        ({"alpha": 5e-324}, ("alpha",), "from 1e-12"),
+        ({"alpha": 0.5}, ("alpha",), "to 0.2"),
+        ({"alpha": nan}, ("alpha",), "from 1e-12"),
         ({"max_s": 0.0}, ("max_s",), "above 0"),
         ({"max_s": inf}, ("max_s",), "at most"),
         ({"max_s": 600.0, "steps": (Step(points=1),)}, ("max_s",), "last 600 seconds at least"),
@@ -143,6 +145,8 @@ def test_a_plan_that_makes_no_sense_is_refused_with_place_and_reason(
         (guard(GuardKind.SCORE, 0.0), "margin", "unit of the output"),
         (guard(GuardKind.TRUTH, inf, metric="m"), "margin", "unit of the metric"),
         (guard(GuardKind.LATENCY, quantile=0.4), "quantile", "from 0.5 to 0.999"),
+        (guard(GuardKind.SCORE, 1e-320), "margin", "from 1e-30"),
+        (guard(GuardKind.TRUTH, 1e300, metric="m"), "margin", "to 1e30"),
         (guard(GuardKind.LATENCY, quantile=nan), "quantile", "from 0.5 to 0.999"),
         (guard(GuardKind.LATENCY, edge_ms=0.0), "edge_ms", "from 0.001"),
         (guard(GuardKind.LATENCY, edge_ms=nan), "edge_ms", "from 0.001"),
@@ -208,6 +212,18 @@ def test_a_guard_on_what_is_not_answered_is_refused(
     with pytest.raises(PlanRejected, match=text) as caught:
         fit_plan(make_plan(guards=(guard(GuardKind.SCORE, **given),)), make_manifest())
     assert caught.value.place == ("guards", 0, member)
+
+
+@pytest.mark.parametrize(
+    "given", [({}, {"output": "y"}), ({"output": "p"}, {"output": "p", "column": 1})]
+)
+def test_a_guard_that_turns_out_to_compare_the_same_as_another_is_refused(
+    given: tuple[dict[str, Any], ...],
+) -> None:
+    guards = tuple(guard(GuardKind.SCORE, **one) for one in given)
+    with pytest.raises(PlanRejected, match="another guard says the same") as caught:
+        fit_plan(make_plan(guards=guards), make_manifest())
+    assert caught.value.place == ("guards", 1)
 
 
 def test_texts_can_agree() -> None:
@@ -315,7 +331,7 @@ def test_a_file_in_toml_says_what_one_in_json_says(tmp_path: Path) -> None:
         ("points = 2_500", "points = 99", 13, "does not fall"),
         ("points = 2_500", "points = 10_000", 13, "no champion would be left"),
         ("points = 10_000", "points = 0", 6, "from 1 to 10,000"),
-        ("challenger = 2", "challenger = 2\nalpha = 1", 3, "at most 0.2"),
+        ("challenger = 2", "challenger = 2\nalpha = 1", 3, "to 0.2"),
         ("challenger = 2", "", 1, "missing required field `challenger`"),
         ('finish = "promote"', 'finish = "now"', 3, "Invalid enum value 'now'"),
         ("challenger = 2", "challenger = = 2", 2, "no TOML"),
