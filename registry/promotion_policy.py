@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from registry.errors import InvalidRequest
+from registry.errors import InvalidRequest, clip
 from registry.promotion_evidence import Check, Evidence, RolloutEvidence, TruthScore
-from registry.rollouts import GuardKind, Phase, Verdict
+from registry.rollouts import GuardKind, MetricKind, Phase, Verdict
 
 NOBODY = "nobody"
 
@@ -224,15 +224,20 @@ def _faults(policy: PromotionPolicy, roles: frozenset[str]) -> Iterator[PolicyFa
 
 def _truth_faults(policy: PromotionPolicy, index: int, need: TruthNeed) -> Iterator[PolicyFault]:
     place: tuple[str | int, ...] = ("truth", index)
-    if not need.metric.isprintable() or not 0 < len(need.metric) <= 100:
-        yield PolicyFault((*place, "metric"), "a metric has a name of 1 to 100 characters")
+    if need.metric not in set(MetricKind):
+        reason = f"there is no metric {clip(need.metric)!r}; there are {', '.join(MetricKind)}"
+        yield PolicyFault((*place, "metric"), reason)
     if any(one.metric == need.metric for one in policy.truth[:index]):
         yield PolicyFault((*place, "metric"), "the metric is named before")
     if not 1 <= need.labels <= _MOST_COUNT:
         reason = f"a number of labels is from 1 to {_MOST_COUNT:,}"
         yield PolicyFault((*place, "labels"), reason)
-    if need.at_least is None and need.at_most is None:
+    low, high = need.at_least, need.at_most
+    if low is None and high is None:
         yield PolicyFault(place, "a metric has a bound, `at_least` or `at_most`")
+    if low is not None and high is not None and low > high:
+        reason = "no interval is above `at_least` and below `at_most` at once"
+        yield PolicyFault((*place, "at_most"), reason)
     for member in ("at_least", "at_most"):
         bound = getattr(need, member)
         if bound is not None and not abs(bound) < float("inf"):

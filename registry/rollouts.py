@@ -38,6 +38,20 @@ class Better(StrEnum):
     EQUAL = "equal"  # neither may be far from the other
 
 
+class MetricKind(StrEnum):
+    """What a row is scored by; a metric is the mean over rows."""
+
+    ACCURACY = "accuracy"  # 1 where the class is right
+    BRIER = "brier"  # squared distance of the probability, summed over more than two classes
+    LOG_LOSS = "log_loss"  # -ln of the probability of the true class, clipped
+    ABSOLUTE_ERROR = "absolute_error"
+    SQUARED_ERROR = "squared_error"
+
+    @property
+    def better(self) -> Better:
+        return Better.HIGHER if self is MetricKind.ACCURACY else Better.LOWER
+
+
 class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One comparison that must not come out worse, declared before the rollout starts.
 

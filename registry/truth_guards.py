@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from registry.errors import PlanRejected, clip
 from registry.manifest import Signature
-from registry.rollouts import Better, Guard, GuardKind, Plan
-from registry.truth_policy import MetricKind, TruthPolicy, metrics_of, target_of
+from registry.rollouts import Better, Guard, GuardKind, MetricKind, Plan
+from registry.truth_policy import TruthPolicy, metrics_of, target_of
 
 
 def fit_truth_guards(plan: Plan, policy: TruthPolicy, signature: Signature) -> Plan:

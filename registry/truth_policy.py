@@ -19,7 +19,7 @@ from registry.labels import Truth
 from registry.manifest import Signature, TensorSpec
 from registry.names import MAX_LABEL, is_unicode
 from registry.reader import Reader
-from registry.rollouts import Better
+from registry.rollouts import MetricKind
 from registry.workers import SettingName
 
 MOST_SLICES = 10
@@ -81,20 +81,6 @@ class Form(StrEnum):
     PROBABILITY = "probability"  # that of the positive class
     CLASS = "class"  # the class itself
     NUMBER = "number"
-
-
-class MetricKind(StrEnum):
-    """What a row is scored by; a metric is the mean over rows."""
-
-    ACCURACY = "accuracy"  # 1 where the class is right
-    BRIER = "brier"  # squared distance of the probability, summed over more than two classes
-    LOG_LOSS = "log_loss"  # -ln of the probability of the true class, clipped
-    ABSOLUTE_ERROR = "absolute_error"
-    SQUARED_ERROR = "squared_error"
-
-    @property
-    def better(self) -> Better:
-        return Better.HIGHER if self is MetricKind.ACCURACY else Better.LOWER
 
 
 class Target(Struct, frozen=True, kw_only=True):

@@ -19,9 +19,9 @@ from registry.labels import KeptLabel
 from registry.reader import Reader
 from registry.records import Kind, Lane, Outcome, RecordFilter
 from registry.registry import Registry
-from registry.rollouts import GuardKind, Rollout, TruthEvidence
+from registry.rollouts import GuardKind, MetricKind, Rollout, TruthEvidence
 from registry.times import from_us
-from registry.truth_policy import MetricKind, TruthPolicy, metrics_of, truth_policy
+from registry.truth_policy import TruthPolicy, metrics_of, truth_policy
 
 METRICS = frozenset(MetricKind)
 MOST_LABELS = 100_000  # of a rollout; those of its beginning, where there are more

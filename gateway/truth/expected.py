@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gateway.truth.intervals import Interval, Z, mean_and_error
 from gateway.truth.scoring import Scored
-from registry.truth_policy import MetricKind
+from registry.rollouts import MetricKind
 
 LEAST_LABELS = 20  # of a bin, or it says nothing of its rows
 LEAST_COVERED = 0.9

@@ -13,7 +13,8 @@ from gateway.truth.intervals import Interval, of_mean, sequence_of_mean, sequenc
 from gateway.truth.ranking import Ranking, rank
 from gateway.truth.scoring import Scored
 from gateway.truth.slices import Part
-from registry.truth_policy import MetricKind, Target
+from registry.rollouts import MetricKind
+from registry.truth_policy import Target
 
 
 class Lacking(StrEnum):

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from gateway.monitor.chi_square import adjust
 from gateway.truth.intervals import Interval, mean_and_error, of_mean, wilson
 from gateway.truth.scoring import Scored
-from registry.truth_policy import MetricKind, Slice, TruthPolicy
+from registry.rollouts import MetricKind
+from registry.truth_policy import Slice, TruthPolicy
 
 OTHER = "(other)"
 MISSING = "(missing)"

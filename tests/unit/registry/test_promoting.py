@@ -34,6 +34,7 @@ from registry.registry import Author, Registry
 from registry.rollouts import GuardKind, Phase
 from registry.store import open_store
 from registry.versions import AliasCause, AliasChange
+from registry.workers import Key
 from tests.unit.registry.promotable import (
     ANN,
     ANN_AGAIN,
@@ -267,7 +268,7 @@ def test_what_can_still_be_approved_is_not_asked_for_twice(governed: Registry) -
 
 
 def test_what_is_asked_and_not_there_is_named_and_holds(governed: Registry) -> None:
-    policy = replace(SHOWN, truth=(TruthNeed(metric="mae", labels=500, at_most=12.5),))
+    policy = replace(SHOWN, truth=(TruthNeed(metric="absolute_error", labels=500, at_most=12.5),))
     set_policy(governed, policy)
     start_rollout(governed)
 
@@ -279,7 +280,7 @@ def test_what_is_asked_and_not_there_is_named_and_holds(governed: Registry) -> N
         "at least 100 shadow requests",
         "at least 100 canary requests",
         "a guard on errors",
-        "mae from 500 labels, its interval at most 12.5",
+        "absolute_error from 500 labels, its interval at most 12.5",
     ]
 
 
@@ -487,8 +488,8 @@ def test_a_policy_is_set_on_the_record_and_taken_back(governed: Registry) -> Non
 def test_a_metric_may_move_within_its_bounds_and_makes_a_request_stale_beyond(
     governed: Registry,
 ) -> None:
-    set_policy(governed, replace(TWO, truth=(TruthNeed(metric="mae", at_most=12.5),)))
-    score = TruthScore(metric="mae", labels=500, value=12.0, low=11.5, high=12.4)
+    set_policy(governed, replace(TWO, truth=(TruthNeed(metric="absolute_error", at_most=12.5),)))
+    score = TruthScore(metric="absolute_error", labels=500, value=12.0, low=11.5, high=12.4)
     refuses(governed, PromotionHeld, lambda: ask(governed), "no ground truth has matured")
     governed.truth = lambda *_: [score]
     asked = ask(governed)

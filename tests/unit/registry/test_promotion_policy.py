@@ -33,11 +33,11 @@ shadow_requests = 1_000
 guards = ["errors"]
 
 [[truth]]
-metric = "mae"
+metric = "absolute_error"
 labels = 500
 at_most = 12.5
 """
-SCORE = TruthScore(metric="mae", labels=500, value=12.0, low=11.5, high=12.5)
+SCORE = TruthScore(metric="absolute_error", labels=500, value=12.0, low=11.5, high=12.5)
 
 
 def make_rollout(
@@ -107,15 +107,15 @@ def test_a_rollout_is_evidence_only_if_it_passed_and_every_guard_was_non_inferio
 def test_a_metric_is_met_by_its_whole_interval_on_enough_labels(
     score: TruthScore, is_met: bool
 ) -> None:
-    policy = PromotionPolicy(truth=(TruthNeed(metric="mae", labels=500, at_most=12.5),))
+    policy = PromotionPolicy(truth=(TruthNeed(metric="absolute_error", labels=500, at_most=12.5),))
 
     assert (lacks(policy, truth=(score,)) == []) is is_met
 
 
 def test_a_lower_bound_is_for_the_lower_end() -> None:
-    policy = PromotionPolicy(truth=(TruthNeed(metric="mae", at_least=11.6),))
+    policy = PromotionPolicy(truth=(TruthNeed(metric="absolute_error", at_least=11.6),))
 
-    assert lacks(policy, truth=(SCORE,)) == ["truth.mae"]
+    assert lacks(policy, truth=(SCORE,)) == ["truth.absolute_error"]
     assert lacks(policy, truth=(replace(SCORE, low=11.6),)) == []
 
 
@@ -144,7 +144,7 @@ def test_a_policy_in_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
     need = RolloutNeed(shadow_requests=1_000, guards=(GuardKind.ERRORS,))
     assert policy == PromotionPolicy(
         second_person=True, request_hours=24, break_glass="admin", certificate=True,
-        rollout=need, truth=(TruthNeed(metric="mae", labels=500, at_most=12.5),),
+        rollout=need, truth=(TruthNeed(metric="absolute_error", labels=500, at_most=12.5),),
     )  # fmt: skip
     other = tmp_path / "policy.json"
     other.write_bytes(msgspec.json.encode(policy))
@@ -162,13 +162,16 @@ def test_a_policy_in_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
         ("certificate = true", "certificates = true", 5, "no member 'certificates'"),
         ("1_000", "-1", 8, "from 0"),
         ('["errors"]', '["speed"]', 9, "Invalid enum value"),
-        ('metric = "mae"', 'metric = ""', 12, "1 to 100"),
+        ('metric = "absolute_error"', 'metric = ""', 12, "there is no metric ''"),
+        # Nothing would ever be known of it, and the promotion be held for ever.
+        ('metric = "absolute_error"', 'metric = "mae"', 12, "'mae'; there are accuracy, brier"),
         ("labels = 500", "labels = 0", 13, "from 1"),
         ("at_most = 12.5", "at_most = inf", 14, "finite"),
         ("at_most = 12.5", "", 11, "a bound"),
+        ("at_most = 12.5", "at_most = 1\nat_least = 2", 14, "no interval"),
         (
             "at_most = 12.5",
-            "at_most = 12.5\n\n[[truth]]\nmetric = 'mae'\nat_most = 1",
+            "at_most = 12.5\n\n[[truth]]\nmetric = 'absolute_error'\nat_most = 1",
             17,
             "before",
         ),
@@ -187,5 +190,5 @@ def test_a_fault_in_a_file_is_told_by_its_line(
 
 def test_a_policy_that_is_no_file_is_refused_with_the_way_to_the_member() -> None:
     with pytest.raises(InvalidRequest, match=r"`truth\.0\.labels`"):
-        policy = PromotionPolicy(truth=(TruthNeed(metric="mae", labels=0, at_most=1),))
+        policy = PromotionPolicy(truth=(TruthNeed(metric="absolute_error", labels=0, at_most=1),))
         check_promotion_policy(policy, ROLES)

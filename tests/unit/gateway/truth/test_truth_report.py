@@ -20,8 +20,9 @@ from registry.manifest import Draft
 from registry.records import Lane
 from registry.reference import derive_reference
 from registry.registry import Registry
+from registry.rollouts import MetricKind
 from registry.times import to_us
-from registry.truth_policy import LabelKind, MetricKind, Slice, TruthPolicy
+from registry.truth_policy import LabelKind, Slice, TruthPolicy
 from registry.versions import Version
 from registry.windows import LaneCounts, WorkerCounts
 from registry.workers import SettingName

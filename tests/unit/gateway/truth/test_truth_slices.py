@@ -8,7 +8,8 @@ from scipy import stats
 from gateway.truth.expected import expect
 from gateway.truth.scoring import Scored
 from gateway.truth.slices import MISSING, OTHER, Part, SlicedRow, compare_parts, slice_value
-from registry.truth_policy import MetricKind, Slice, TruthPolicy
+from registry.rollouts import MetricKind
+from registry.truth_policy import Slice, TruthPolicy
 from tests.unit.gateway.truth.rows import numbers, scored
 
 BY_SITE = TruthPolicy(slices=(Slice(name="site"),))
