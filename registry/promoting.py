@@ -6,6 +6,7 @@ Each verb is one transaction that contains its audit record, and what people are
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from unicodedata import normalize
 
 import msgspec
 from msgspec import Struct
@@ -286,6 +287,9 @@ def _due(view: Reader, at: datetime) -> list[Promotion]:
 
 
 def _person(view: Reader, principal: str) -> str:
-    """Say who a principal is: the owner of a key where one is named, else the principal itself."""
+    """Say who a principal is: the owner of a key where one is named, else the principal itself.
+
+    Whoever makes keys writes a name as it comes: case and white space make nobody another person.
+    """
     owner = next((key.owner for key in view.api_keys() if key.id == principal), None)
-    return owner or principal
+    return " ".join(normalize("NFKC", owner or principal).casefold().split())

@@ -148,6 +148,20 @@ def test_nobody_approves_their_own_request_with_any_of_their_keys(governed: Regi
         )
 
 
+@pytest.mark.parametrize("owner", ["Ann", " ann ", "ANN\u200a", "\uff41nn"])
+def test_an_owner_spelled_in_another_way_is_the_same_person(governed: Registry, owner: str) -> None:
+    set_policy(governed, TWO)
+    asked = ask(governed)
+    key = Key(
+        id="key-ann-3", name="", digest=b"another", roles=("approver",), author="a test",
+        created=NOON, expires=None, revoked=None, owner=owner,
+    )  # fmt: skip
+    governed.add_key(key, CARL)
+    again = Author(principal=key.id)
+
+    refuses(governed, SelfApproval, lambda: promoting.approve(governed, asked.id, "fine", again))
+
+
 def test_two_keys_without_an_owner_are_two_people(governed: Registry) -> None:
     set_policy(governed, TWO)
     asked = ask(governed, author=BEN)
