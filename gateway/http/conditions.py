@@ -43,8 +43,9 @@ def conditioned(registry: Registry, request: Request[Any, Any, Any]) -> Registry
 
     Raises InvalidRequest for a header that cannot be read, or where nothing could be compared.
     """
-    wanted = request.headers.get("if-match", "").strip()
-    if not wanted or not is_write(request) or wanted == _ANY:
+    given = request.headers.getall("if-match", [])
+    wanted = ", ".join(given).strip()
+    if not given or not is_write(request) or wanted == _ANY:
         return registry
     if not _TAGS.fullmatch(wanted):
         raise InvalidRequest("If-Match", 'Send the ETag of a model as it was given: "…".')
@@ -63,6 +64,8 @@ def refuse_blind_dry_run(request: Request[Any, Any, Any]) -> None:
     """
     if request.method in _READS or _DRY_RUN not in request.query_params:
         return
+    if len(request.query_params.getall(_DRY_RUN)) > 1:
+        raise InvalidRequest(_DRY_RUN, "`dry_run` is given more than once; nothing was done.")
     if _DRY_RUN not in request.route_handler.parsed_fn_signature.parameters:
         raise InvalidRequest(_DRY_RUN, "This route has no `dry_run`; nothing was done.")
 

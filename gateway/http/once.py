@@ -8,6 +8,7 @@ nothing is done a second time on a guess.
 
 import asyncio
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -50,8 +51,8 @@ class Once:
         Raises IdempotencyKeyReused, IdempotencyKeyBusy and InvalidRequest.
         """
         refuse_blind_dry_run(request)
-        given = request.headers.get(_HEADER)
-        if given is None or not is_write(request):
+        given = request.headers.getall(_HEADER, [])
+        if not given or not is_write(request):
             return None
         caller: Key = request.state.key
         digest = await asyncio.to_thread(_digest, request, await request.body())
@@ -124,10 +125,11 @@ def _digest(request: Request[Any, Any, Any], body: bytes) -> str:
     return sha256(what + body).hexdigest()
 
 
-def _read(given: str) -> str:
-    found = _KEY.fullmatch(given.strip())
-    if found is None:
+def _read(given: Sequence[str]) -> str:
+    found = _KEY.fullmatch(given[0].strip())
+    if found is None or len(given) > 1:
         raise InvalidRequest(
-            "Idempotency-Key", "A key is 1 to 200 printable characters of ASCII, as a UUID is."
+            "Idempotency-Key",
+            "A request has one key, of 1 to 200 printable characters of ASCII, as a UUID is.",
         )
     return found[1] or found[2]

@@ -190,8 +190,8 @@ def test_a_policy_that_cannot_be_obeyed_is_refused_with_the_member(served: Serve
         ({"request_hours": 0}, "request_hours"),
         ({"break_glass": "root"}, "break_glass"),
         ({"rollout": {"shadow_requests": -1}}, "rollout.shadow_requests"),
-        ({"truth": [{"metric": "mae"}]}, "truth.0"),
-        ({"truth": [{"metric": "mae", "at_most": 1}] * 2}, "truth.1.metric"),
+        ({"truth": [{"metric": "absolute_error"}]}, "truth.0"),
+        ({"truth": [{"metric": "absolute_error", "at_most": 1}] * 2}, "truth.1.metric"),
         ({"unknown": 1}, "unknown"),
         ({"rollout": {"guards": ["speed"]}}, "guards"),
     ):
@@ -266,6 +266,11 @@ def test_a_key_that_cannot_be_read_is_refused(served: Served, key: str) -> None:
     assert served.clients["ben"].get(
         "/admin/promotions", params={"model": served.model}
     ).json() == []  # fmt: skip
+
+
+def test_a_request_under_two_keys_is_refused(served: Served) -> None:
+    two = [("idempotency-key", "one"), ("idempotency-key", "two")]
+    check_problem(served.ask(headers=two), 400, "invalid-request")
 
 
 def test_an_answer_that_shows_a_secret_is_not_kept_and_not_made_twice(served: Served) -> None:
@@ -345,7 +350,17 @@ def test_every_change_of_a_model_changes_its_tag(served: Served) -> None:
     assert changed()
 
 
-@pytest.mark.parametrize("tag", ["plain", '"open', 'a"b"', '"a" "b"'])
+def test_a_condition_in_two_headers_is_one_list(served: Served) -> None:
+    present = served.model_view().headers["etag"]
+    either = [("if-match", '"other"'), ("if-match", present)]
+    neither = [("if-match", '"other"'), ("if-match", '"another"')]
+
+    check_problem(served.ask(headers=neither), 412, "state-changed")
+    assert served.ask(headers=either).status_code == 202
+
+
+# A program that lost the tag it was given must not change whatever is there.
+@pytest.mark.parametrize("tag", ["", "plain", '"open', 'a"b"', '"a" "b"'])
 def test_a_condition_that_cannot_be_read_or_held_is_refused(served: Served, tag: str) -> None:
     check_problem(served.ask(headers={"if-match": tag}), 400, "invalid-request")
     body = {"name": "x", "roles": ["viewer"]}
@@ -394,6 +409,8 @@ def test_a_dry_run_of_what_cannot_be_tried_out_is_never_done(served: Served) -> 
     policy = f"/admin/models/{served.model}/promotion-policy"
     check_problem(served.clients["admin"].put(policy, json={}, **dry), 400, "invalid-request")
     check_problem(served.ask(3, params={"dry_run": "maybe"}), 400)
+    for twice in ("dry_run=true&dry_run=false", "dry_run=false&dry_run=true"):
+        check_problem(served.ask(3, params=twice), 400, "invalid-request")
     assert served.champion() == 1
     assert served.clients["ann"].get(policy).json()["second_person"] is True
 
