@@ -12,6 +12,9 @@ from registry.truth_policy import Form, Target
 
 # A probability of 0 or 1 that is wrong counts as this one, or one such row would outweigh all.
 LEAST_PROBABILITY = 1e-6
+# Of a number: the squares of squared errors, added up, must be numbers. No unit has such values,
+# and one label of them would leave nothing to say of all others.
+_GREATEST_ERROR = 1e60
 _ROUNDING = 1e-4  # of a sum of probabilities that were computed in FP16
 
 
@@ -22,7 +25,7 @@ class Unscorable(StrEnum):
     REDUCED = "output-reduced"  # the policy dropped or changed the output before it was written
     KEY_MISSING = "payload-key-missing"
     NO_OUTPUT = "no-such-output"  # the version has not what the truth policy names
-    NOT_A_SCORE = "not-a-score"  # the output is not finite, or no probability
+    NOT_A_SCORE = "not-a-score"  # not finite, no probability, or farther off than any number
     LABEL = "label-not-accepted"  # the label names no class of this version
 
 
@@ -54,6 +57,8 @@ def _score_number(target: Target, said: Sequence[Any], truth: Truth) -> Scored |
     if column >= len(said) or not isfinite(said[column]):
         return Unscorable.NOT_A_SCORE
     error = abs(said[column] - float(truth))
+    if error > _GREATEST_ERROR:
+        return Unscorable.NOT_A_SCORE
     return Scored((error, error * error), score=float(said[column]))
 
 

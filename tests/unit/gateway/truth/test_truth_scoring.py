@@ -12,9 +12,9 @@ from gateway.truth.ranking import rank
 from gateway.truth.scoring import Scored, Unscorable, score_row
 from gateway.truth.tensors import read_rows
 from registry.datatypes import Datatype
-from registry.rollouts import Better
+from registry.rollouts import Better, MetricKind
 from registry.tensors import NUMPY_TYPES, encode_tensors
-from registry.truth_policy import Form, MetricKind, metrics_of
+from registry.truth_policy import Form, metrics_of
 from tests.unit.gateway.truth.rows import calibrated, scored, target
 
 THREE = target(Form.PROBABILITIES, classes=("a", "b", "c"))
@@ -87,6 +87,7 @@ def test_a_row_is_scored_by_each_metric_of_its_target(
         (target(), [1.7], 1, Unscorable.NOT_A_SCORE),
         (THREE, [0.5, -3.0, 0.2], "a", Unscorable.NOT_A_SCORE),
         (target(Form.NUMBER), [math.inf], 1.0, Unscorable.NOT_A_SCORE),
+        (target(Form.NUMBER), [1.0], -1e300, Unscorable.NOT_A_SCORE),
         (target(Form.NUMBER, column=3), [1.0], 1.0, Unscorable.NOT_A_SCORE),
     ],
 )
