@@ -5,12 +5,13 @@ answers and faults look in a terminal.
 import os
 import pwd
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +25,9 @@ from registry.store import open_store
 DATA_DIR = Path("data")
 # Wide enough that nothing is cut where another program reads.
 PIPE_WIDTH = 10_000
+# What lines and blanks take in a table: at its edge, and beside the cell of each column.
+_EDGE = 1
+_BETWEEN = 3
 
 # Names the file of the key that payloads of persons are sealed with, if it is kept elsewhere.
 PAYLOAD_KEY_VARIABLE = "GATEWAY_PAYLOAD_KEY"
@@ -90,12 +94,57 @@ def record_read(registry: Registry, command: str, subject: str, rows: int | None
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> None:
-    """Print rows as a table; None is left blank."""
-    table = Table(*columns, title=title or None, title_justify="left")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    """Print rows as a table; None is left blank.
+
+    Where a terminal has no room for the longest word of every column, each row is a list: a table
+    would cut ids, which are there to be copied.
+    """
+    names, cells = tuple(columns), [tuple(map(printable, row)) for row in rows]
     # In a pipe the width of a terminal means nothing.
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    widths = _fit(list(zip(names, *cells, strict=True)), console.width)
+    if widths is None:
+        _print_lists(names, cells, title)
+        return
+    table = Table(title=title or None, title_justify="left")
+    for name, width in zip(names, widths, strict=True):
+        table.add_column(name, width=width)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _fit(columns: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """Find how wide each column of texts is in a table so wide, in which no word is cut.
+
+    None where there is no room for that. What is to spare goes to the columns that need least.
+    """
+    least = [
+        max(cell_len(word) for text in one for word in text.split() or [""]) for one in columns
+    ]
+    most = [max(map(cell_len, one)) for one in columns]
+    spare = width - _EDGE - sum(least) - _BETWEEN * len(columns)
+    if spare < 0:
+        return None
+    widths = least.copy()
+    by_need = sorted(range(len(columns)), key=lambda at: most[at] - least[at])
+    for place, at in enumerate(by_need):
+        more = min(most[at] - least[at], spare // (len(columns) - place))
+        widths[at] += more
+        spare -= more
+    return widths
+
+
+def _print_lists(names: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> None:
+    """Print the cells of each row below each other, and leave out those that are blank."""
+    if title:
+        click.echo(title)
+    width = max(map(len, names))
+    for row in rows:
+        for name, cell in zip(names, row, strict=True):
+            if cell:
+                click.echo(f"{name:<{width}}  {cell}")
+        click.echo()
 
 
 def can_print(text: str) -> bool:

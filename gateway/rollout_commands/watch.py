@@ -26,7 +26,7 @@ from registry.times import now
 
 _EVERY_S = 1.0
 _CHANGES = 5  # the last ones
-_BAR_CELLS = 20
+_BAR_CELLS = 13  # two of them leave room for words on 80 columns
 _STYLES = {Verdict.WORSE: "red", Verdict.NON_INFERIOR: "green", Verdict.UNDECIDED: "yellow"}
 
 
@@ -114,7 +114,7 @@ def bar(share: float | None, *, is_ascii: bool = False) -> str:
     """Draw a share of a way; nothing where it has not begun.
 
     >>> bar(0.25, is_ascii=True), bar(None)
-    ('#####...............', '')
+    ('###..........', '')
     """
     if share is None:
         return ""
@@ -126,7 +126,10 @@ def bar(share: float | None, *, is_ascii: bool = False) -> str:
 
 def _guards(judgements: Sequence[Judgement], levels: Levels) -> Table:
     is_ascii = not can_print("█░")
-    table = Table("verdict", "towards worse", "towards non_inferior", "evidence")
+    table = Table("verdict")
+    for heading in ("towards worse", "towards non_inferior"):
+        table.add_column(heading, width=_BAR_CELLS)  # a bar that is cut is never full
+    table.add_column("evidence")
     for one in judgements:
         found = progress(one, levels)
         table.add_row(
