@@ -158,6 +158,15 @@ def test_a_request_that_cannot_be_approved_any_more_says_why(
     assert "the promotion policy was changed" in done(tmp_path, "promotions", "list")
 
 
+def test_requests_of_a_model_that_there_is_none_of_are_not_none(
+    held: Registry, tmp_path: Path
+) -> None:
+    result = run(tmp_path, "promotions", "list", "--model", "fligths")
+
+    assert result.exit_code == 1
+    assert "There is no model 'fligths'." in result.output
+
+
 def test_keys_of_one_owner_are_listed_with_it(held: Registry, tmp_path: Path) -> None:
     done(tmp_path, "keys", "create", "--role", "approver", "--owner", "ann")
 

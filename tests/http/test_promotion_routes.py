@@ -142,6 +142,8 @@ def test_hostile_decisions_are_each_refused_in_words_and_change_nothing(served: 
     assert "another person" in own["detail"]
     check_problem(served.decide(promotion, who="ann"), 403, "forbidden")
     check_problem(served.decide("none"), 404, "not-found")
+    listed = served.clients["ben"].get("/admin/promotions", params={"model": "none"})
+    check_problem(listed, 404, "not-found")
     check_problem(served.ask(), 409, "promotion-pending")
     check_problem(served.ask(9), 404, "not-found")
     check_problem(served.ask(1), 409, "already-champion")

@@ -499,6 +499,15 @@ def test_a_policy_is_set_on_the_record_and_taken_back(governed: Registry) -> Non
     assert governed.store.settings() == []
 
 
+def test_a_metric_that_no_label_of_the_model_gives_is_refused(governed: Registry) -> None:
+    policy = PromotionPolicy(truth=(TruthNeed(metric="accuracy", at_least=0.9),))
+
+    given = "gives accuracy; by its truth policy they give absolute_error, squared_error"
+    with pytest.raises(InvalidRequest, match=given):
+        set_policy(governed, policy)
+    assert governed.store.settings() == []
+
+
 def test_a_metric_may_move_within_its_bounds_and_makes_a_request_stale_beyond(
     governed: Registry,
 ) -> None:
