@@ -7,9 +7,26 @@ import click
 import msgspec
 
 from gateway.rollout.words import guard_name
+from gateway.truth.apart import matured_scores
 from registry import rolling_out
-from registry.console import data_dir_option, open_registry, print_table
-from registry.rollouts import Assessment, Guard, GuardKind, Judgement, Rollout, RolloutChange
+from registry.console import (
+    data_dir_option,
+    open_registry,
+    payload_key_file,
+    print_table,
+    printable,
+)
+from registry.promoting import promotion_checks
+from registry.registry import Registry
+from registry.rollouts import (
+    Assessment,
+    Guard,
+    GuardKind,
+    Judgement,
+    Phase,
+    Rollout,
+    RolloutChange,
+)
 
 
 @click.command("list")
@@ -37,7 +54,9 @@ def list_rollouts(data_dir: Path, model: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Write all of it as JSON.")
 def show(data_dir: Path, rollout_id: str, *, as_json: bool) -> None:
     """Show what ID compares, how it stands, and what became of it on which evidence."""
-    with open_registry(data_dir).store.snapshot() as view:
+    registry = open_registry(data_dir)
+    registry.truth = matured_scores(data_dir, payload_key_file())
+    with registry.store.snapshot() as view:
         found = rolling_out.find_rollout(view, rollout_id)
         changes = view.rollout_changes(rollout_id)
     if as_json:
@@ -47,7 +66,9 @@ def show(data_dir: Path, rollout_id: str, *, as_json: bool) -> None:
         f"Version {found.plan.challenger} of {found.model} against champion {found.champion}:"
         f" {phase_words(found)}, {found.stage_name}."
     )
-    click.echo(f"Started by {found.author}: {found.reason}")
+    click.echo(printable(f"Started by {found.author}: {found.reason}"))
+    if found.phase is Phase.PASSED:
+        _print_what_is_left(registry, found)
     _print_guards(found)
     _print_changes(changes)
     for change in reversed(changes):
@@ -55,6 +76,18 @@ def show(data_dir: Path, rollout_id: str, *, as_json: bool) -> None:
             title = "Evidence of the last decision"
             print_assessment(change.assessment, title)
             break
+
+
+def _print_what_is_left(registry: Registry, rollout: Rollout) -> None:
+    """Say what a rollout that has passed every stage waits for."""
+    for one in registry.store.promotions(rollout.model, only_pending=True):
+        if one.evidence.rollout is not None and one.evidence.rollout.rollout == rollout.id:
+            click.echo(f"Another person is to decide: gateway promotions show {one.id}")
+            return
+    checks = promotion_checks(registry, rollout.model, rollout.plan.challenger)
+    for check in checks:
+        if not check.is_met:
+            click.echo(printable(f"Its promotion waits for {check.need} ({check.found})."))
 
 
 def _print_guards(rollout: Rollout) -> None:

@@ -1,6 +1,7 @@
 """Rollouts of a data directory, from the command line."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ from gateway.metrics.slots import Slots, encode_snapshot
 from gateway.settings import Settings
 from registry import rolling_out
 from registry.events import EventType
+from registry.promoting import ask_for_rollout, set_promotion_policy
+from registry.promotion_policy import PromotionPolicy, RolloutNeed
 from registry.registry import Registry
 from registry.rollouts import Phase, Verdict
 from tests.builders import AUTHOR
 from tests.rolled import add_version, assess
+from tests.unit.registry.promotable import ROLES
 from tests.unit.registry.test_announcing import tell, told
 
 PLAN = """\
@@ -91,6 +95,38 @@ def test_the_evidence_of_the_last_decision_is_shown(filled: Registry, tmp_path: 
 
     assert "Evidence of the last decision: worse in stage 1" in page
     assert all(text in page for text in ("e^-1.50", "e^4.25", "3 · 30", "9,000", "y"))
+
+
+def test_one_that_has_passed_says_what_its_promotion_waits_for(
+    filled: Registry, tmp_path: Path
+) -> None:
+    rollout = rolling_out.find_rollout(filled.store, start(tmp_path).stdout.strip())
+    asks = PromotionPolicy(rollout=RolloutNeed(shadow_requests=500))
+    set_promotion_policy(filled, "sum", asks, ROLES, AUTHOR)
+    for _ in rollout.plan.stages:
+        at = rollout.entered + timedelta(hours=1)
+        rollout = rolling_out.advance(filled, rollout.id, assess(rollout, at=at), AUTHOR)
+
+    held = run(tmp_path, "show", rollout.id).output
+    set_promotion_policy(filled, "sum", PromotionPolicy(second_person=True), ROLES, AUTHOR)
+    alone = run(tmp_path, "show", rollout.id).output
+    asked = ask_for_rollout(filled, rollout.id, "it has passed")
+    waiting = run(tmp_path, "show", rollout.id).output
+
+    assert "Its promotion waits for at least 500 shadow requests (0 came)." in held
+    assert "Its promotion waits for the approval of another person" in alone
+    assert f"Another person is to decide: gateway promotions show {asked.id}" in waiting
+
+
+def test_what_somebody_wrote_cannot_steer_the_terminal(filled: Registry, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN)
+    started = run(tmp_path, "start", "sum", "--plan", str(plan), "--reason", "\x1b[2Jnothing new")
+
+    shown = run(tmp_path, "show", started.stdout.strip()).output
+
+    assert "\x1b" not in shown
+    assert r"\x1b[2Jnothing new" in shown
 
 
 def test_a_paused_rollout_is_listed_as_one(filled: Registry, tmp_path: Path) -> None:
