@@ -51,8 +51,10 @@ def read_source(path: Path, check: str) -> SourceFile:
     if path.suffix not in (".toml", ".json"):
         raise Rejected(check, f"{path.name!r} must end in .toml or .json.")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    except OSError as error:
+        raise Rejected(check, f"{path.name!r} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
         raise Rejected(check, f"{path.name!r} cannot be read as a text in UTF-8.") from error
     is_toml = path.suffix == ".toml"
     parse = _parse_toml if is_toml else _parse_json
@@ -86,7 +88,7 @@ def read_misfit(message: str) -> tuple[Place, str]:
 def _parse_toml(check: str, name: str, text: str) -> Any:
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits is one, too
         found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
         line = int(found[1]) if found else len(text.splitlines()) or 1
         reason = str(error) if found is None else str(error)[: found.start()]

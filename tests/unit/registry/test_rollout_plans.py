@@ -346,6 +346,24 @@ def test_a_fault_in_a_file_is_told_with_its_line(
     assert text in found
 
 
+def test_a_number_of_more_digits_than_are_read_is_a_fault_of_the_file(tmp_path: Path) -> None:
+    for name, text in (
+        ("plan.toml", f"challenger = {'9' * 5_000}"),
+        ("plan.json", f'{{"challenger": {"9" * 5_000}}}'),
+    ):
+        found = fault(write(tmp_path, text, name))
+        assert found.startswith(f"{name}, line 1: no {name[5:].upper()}: Exceeds the limit")
+
+
+def test_a_file_that_begins_with_a_mark_of_its_encoding_is_read(tmp_path: Path) -> None:
+    marked = read_rollout_file(write(tmp_path, "\ufeff" + GOOD))
+    assert marked.plan == read_rollout_file(write(tmp_path, GOOD)).plan
+
+
+def test_a_file_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    assert fault(tmp_path / "plan.toml") == "'plan.toml' cannot be read: No such file or directory."
+
+
 def test_a_file_without_a_guard_is_refused(tmp_path: Path) -> None:
     assert "missing required field `guards`" in fault(
         write(tmp_path, "challenger = 2\n[[steps]]\npoints = 1\n")
