@@ -17,8 +17,9 @@ from registry.registry import Registry
 from registry.rollouts import Rollout, TruthEvidence
 from registry.times import now
 
-# Of what a promotion is judged by: the labels that were due in this time.
-MATURED_WINDOW = "30d"
+# Of what a promotion is judged by: the labels that were due in the longest of these times that has
+# no more of them than a report holds.
+_MATURED_WINDOWS = ("30d", "7d", "24h", "1h")
 _DEADLINE_S = 60.0
 
 
@@ -31,11 +32,12 @@ def read_apart(
     at: datetime,
     version: int | None = None,
     lane: Lane | None = None,
+    is_matured_only: bool = False,
 ) -> bytes:
     """Return a report as JSON. Raises ReportTooLong, and InvalidRequest for too many labels."""
     asked = AskedReport(
-        data_dir=str(data_dir), payload_key=_text(payload_key), at=at,
-        model=model, window=window, version=version, lane=lane,
+        data_dir=str(data_dir.resolve()), payload_key=_text(payload_key), at=at,
+        model=model, window=window, version=version, lane=lane, is_matured_only=is_matured_only,
     )  # fmt: skip
     return _read(asked)
 
@@ -48,12 +50,28 @@ def read_evidence(
     Nothing is kept from one time to the next: each row is scored anew.
     """
     asked = AskedEvidence(
-        data_dir=str(data_dir), payload_key=_text(payload_key), at=at, rollout=rollout
+        data_dir=str(data_dir.resolve()), payload_key=_text(payload_key), at=at, rollout=rollout
     )
     try:
         return msgspec.json.decode(_read(asked), type=dict[int, TruthEvidence])
     except ReportTooLong as error:
         raise _too_long() from error
+
+
+def read_longest(read: Callable[[str], bytes]) -> bytes:
+    """Return what `read` makes of the longest window that holds no more labels than it takes.
+
+    It raises InvalidRequest for one that does. Raises StoreUnavailable where all do, or one takes
+    too long.
+    """
+    for window in _MATURED_WINDOWS:
+        try:
+            return read(window)
+        except InvalidRequest:
+            continue
+        except ReportTooLong as error:
+            raise _too_long() from error
+    raise StoreUnavailable("more ground truth came in an hour than can be read")
 
 
 def read_scores(
@@ -62,14 +80,15 @@ def read_scores(
     """Score a version for its promotion, by intervals that hold at any look.
 
     A metric with too few labels for one is left out: then nothing is known of it. Raises
-    InvalidRequest for too many labels, and StoreUnavailable where they cannot be read in time, as
-    whoever promotes expects it.
+    StoreUnavailable where the labels cannot be read in time, as whoever promotes expects it.
     """
-    try:
-        written = read_apart(data_dir, payload_key, model, MATURED_WINDOW, at=at, version=number)
-    except ReportTooLong as error:
-        raise _too_long() from error
-    report = msgspec.json.decode(written, type=TruthReport)
+
+    def read(window: str) -> bytes:
+        return read_apart(
+            data_dir, payload_key, model, window, at=at, version=number, is_matured_only=True
+        )
+
+    report = msgspec.json.decode(read_longest(read), type=TruthReport)
     return [
         TruthScore(
             metric=one.metric.value,
@@ -122,7 +141,8 @@ def _read(asked: Asked) -> bytes:
 
 
 def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+    # The child has a working folder of its own.
+    return None if path is None else str(path.resolve())
 
 
 def _too_long() -> StoreUnavailable:

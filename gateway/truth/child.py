@@ -38,6 +38,7 @@ class AskedReport(_Asked, frozen=True, kw_only=True, tag="report"):
     window: str
     version: int | None
     lane: Lane | None
+    is_matured_only: bool
 
 
 class AskedEvidence(_Asked, frozen=True, kw_only=True, tag="evidence"):
@@ -78,6 +79,7 @@ def _read(registry: Registry, asked: Asked) -> TruthReport | dict[int, TruthEvid
     return read_truth(
         registry, asked.model, read_period(asked.window),
         at=asked.at, version=asked.version, lane=asked.lane,
+        is_matured_only=asked.is_matured_only,
     )  # fmt: skip
 
 

@@ -60,10 +60,12 @@ def read_truth(
     at: datetime,
     version: int | None = None,
     lane: Lane | None = None,
+    is_matured_only: bool = False,
 ) -> TruthReport:
     """Report on answers whose labels were due in the time before `at`, and on those still open.
 
-    Of a version, by default the champion, on a lane, by default all but the shadow. Raises
+    Of a version, by default the champion, on a lane, by default all but the shadow. What matured
+    alone is read where only that is wanted: then there is nothing provisional. Raises
     ModelNotFound, VersionNotFound, AliasNotFound where there is no champion, and InvalidRequest
     where there are more labels than a report holds.
     """
@@ -81,7 +83,8 @@ def read_truth(
             horizon_s=policy.horizon_s,
         )  # fmt: skip
         manifest = registry.manifest(registry.version(model, number))
-        return _Reading(registry, view, asked, policy, manifest.reference).report()
+        reading = _Reading(registry, view, asked, policy, manifest.reference)
+        return reading.report(until=matured_until if is_matured_only else at)
 
 
 class _Reading:
@@ -103,10 +106,10 @@ class _Reading:
         self._target = self._answers.target(asked.version)
         self._metrics = () if self._target is None else metrics_of(self._target)
 
-    def report(self) -> TruthReport:
+    def report(self, until: datetime) -> TruthReport:
         asked = self._asked
         border = to_us(asked.matured_until)
-        rows = list(self._rows())
+        rows = list(self._rows(until))
         matured = [one for one in rows if one.time_us < border]
         scored = [one.result for one in matured if isinstance(one.result, Scored)]
         return make_report(
@@ -126,12 +129,10 @@ class _Reading:
             expected=self._expected(scored),
         )
 
-    def _rows(self) -> Iterator[_Row]:
+    def _rows(self, until: datetime) -> Iterator[_Row]:
         """Yield the labelled rows of the version and lane, in the order of time."""
         asked = self._asked
-        kept = self._view.labels(
-            asked.model, since=asked.since, until=asked.until, limit=MOST_LABELS + 1
-        )
+        kept = self._view.labels(asked.model, since=asked.since, until=until, limit=MOST_LABELS + 1)
         if len(kept) > MOST_LABELS:
             raise InvalidRequest(
                 "window", f"More than {MOST_LABELS:,} rows have labels: ask for a shorter window."

@@ -11,11 +11,17 @@ import pytest
 
 from gateway.drift.period import read_period
 from gateway.monitor.layout import Layout, to_bytes
-from gateway.truth.apart import matured_scores
+from gateway.truth.apart import matured_scores, read_longest
 from gateway.truth.reading import read_truth
 from gateway.truth.report import Lacking, TruthReport
 from registry import service, truth
-from registry.errors import AliasNotFound, ModelNotFound, StoreUnavailable, VersionNotFound
+from registry.errors import (
+    AliasNotFound,
+    InvalidRequest,
+    ModelNotFound,
+    StoreUnavailable,
+    VersionNotFound,
+)
 from registry.manifest import Draft
 from registry.records import Lane
 from registry.reference import derive_reference
@@ -309,6 +315,39 @@ def test_a_report_of_what_is_not_there_is_refused(registry: Registry, version: V
     ):  # fmt: skip
         with pytest.raises(error):
             read_truth(registry, model, read_period("1d"), at=NOON, **asked)
+
+
+def test_what_matured_is_read_without_what_did_not(
+    registry: Registry, version: Version, tmp_path: Path
+) -> None:
+    old, new = NOON - 2 * DAY, NOON - timedelta(hours=1)
+    ids = keep(registry, [answer(version, say(0.9), at) for at in (old, new)])
+    tell(registry, tmp_path, "sum", *((one, 1) for one in ids))
+
+    both = read_truth(registry, "sum", read_period("2d"), at=NOON)
+    matured = read_truth(registry, "sum", read_period("2d"), at=NOON, is_matured_only=True)
+
+    assert (both.matured.rows, both.provisional.rows) == (1, 1)
+    assert (matured.matured, matured.provisional.rows) == (both.matured, 0)
+
+
+def test_of_more_labels_than_a_report_holds_a_promotion_is_scored_by_the_newest() -> None:
+    asked: list[str] = []
+
+    def read(window: str) -> bytes:
+        asked.append(window)
+        if len(asked) < 3:
+            raise InvalidRequest("window", "More than 100,000 rows have labels.")
+        return window.encode()
+
+    assert read_longest(read) == b"24h"
+    assert asked == ["30d", "7d", "24h"]
+
+    def refuse(window: str) -> bytes:
+        raise InvalidRequest("window", "More than 100,000 rows have labels.")
+
+    with pytest.raises(StoreUnavailable, match="in an hour"):
+        read_longest(refuse)
 
 
 def test_a_promotion_is_scored_by_what_has_matured(
