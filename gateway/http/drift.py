@@ -30,7 +30,7 @@ from registry.records import Lane
 from registry.registry import Registry
 from registry.times import now
 
-_READERS = open_to(Role.VIEWER, Role.DEPLOYER, Role.AUDITOR, Role.ADMIN)
+_READERS = open_to(Role.VIEWER, Role.DEPLOYER, Role.APPROVER, Role.AUDITOR, Role.ADMIN)
 
 FindingId = Annotated[str, PathParameter(description="Id of a finding.")]
 

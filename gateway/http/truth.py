@@ -34,7 +34,7 @@ from registry.truth_policy import TruthPolicy, truth_policy
 from registry.versions import CHAMPION
 
 FEEDBACK_LIMIT = 1 << 20  # bytes of a batch
-_READERS = open_to(Role.VIEWER, Role.DEPLOYER, Role.AUDITOR, Role.ADMIN)
+_READERS = open_to(Role.VIEWER, Role.DEPLOYER, Role.APPROVER, Role.AUDITOR, Role.ADMIN)
 
 
 class Feedback(Struct, forbid_unknown_fields=True):

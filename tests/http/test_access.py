@@ -25,7 +25,7 @@ from tests.http.world import World, check_problem
 
 OPEN = None
 READERS = {Role.INVOKER, Role.VIEWER}
-FOLLOWERS = {Role.VIEWER, Role.DEPLOYER, Role.AUDITOR, Role.ADMIN}
+FOLLOWERS = {Role.VIEWER, Role.DEPLOYER, Role.APPROVER, Role.AUDITOR, Role.ADMIN}
 # The table of the design: method, route, and the roles that may use it; None needs no key.
 TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("GET", "/v2"): OPEN,
@@ -48,11 +48,11 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("PUT", "/admin/models/{model}/aliases/{alias}"): {Role.DEPLOYER},
     ("POST", "/admin/models/{model}/aliases/{alias}/remove"): {Role.DEPLOYER},
     ("POST", "/admin/models/{model}/versions/{version}/retire"): {Role.DEPLOYER},
-    ("GET", "/admin/promotions"): FOLLOWERS | {Role.APPROVER},
-    ("GET", "/admin/promotions/{promotion}"): FOLLOWERS | {Role.APPROVER},
+    ("GET", "/admin/promotions"): FOLLOWERS,
+    ("GET", "/admin/promotions/{promotion}"): FOLLOWERS,
     ("POST", "/admin/promotions/{promotion}/approve"): {Role.APPROVER},
     ("POST", "/admin/promotions/{promotion}/reject"): {Role.APPROVER},
-    ("GET", "/admin/models/{model}/promotion-policy"): FOLLOWERS | {Role.APPROVER},
+    ("GET", "/admin/models/{model}/promotion-policy"): FOLLOWERS,
     ("PUT", "/admin/models/{model}/promotion-policy"): {Role.ADMIN},
     ("POST", "/admin/keys"): {Role.ADMIN},
     ("GET", "/admin/keys"): {Role.ADMIN},
@@ -84,9 +84,9 @@ TABLE: dict[tuple[str, str], set[Role] | None] = {
     ("PUT", "/admin/models/{model}/truth-policy"): {Role.ADMIN},
     ("GET", "/audit/records/{record_id}/labels"): {Role.AUDITOR},
     ("POST", "/admin/models/{model}/rollouts"): {Role.DEPLOYER},
-    ("GET", "/admin/models/{model}/rollouts"): FOLLOWERS | {Role.APPROVER},
-    ("GET", "/admin/rollouts/{rollout}"): FOLLOWERS | {Role.APPROVER},
-    ("GET", "/admin/rollouts/{rollout}/shadow"): FOLLOWERS | {Role.APPROVER},
+    ("GET", "/admin/models/{model}/rollouts"): FOLLOWERS,
+    ("GET", "/admin/rollouts/{rollout}"): FOLLOWERS,
+    ("GET", "/admin/rollouts/{rollout}/shadow"): FOLLOWERS,
     ("POST", "/admin/rollouts/{rollout}/pause"): {Role.DEPLOYER},
     ("POST", "/admin/rollouts/{rollout}/resume"): {Role.DEPLOYER},
     ("POST", "/admin/rollouts/{rollout}/abort"): {Role.DEPLOYER},
