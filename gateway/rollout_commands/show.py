@@ -64,7 +64,7 @@ def show(data_dir: Path, rollout_id: str, *, as_json: bool) -> None:
         return
     click.echo(
         f"Version {found.plan.challenger} of {found.model} against champion {found.champion}:"
-        f" {phase_words(found)}, {found.stage_name}."
+        f" {standing(found)}."
     )
     click.echo(printable(f"Started by {found.author}: {found.reason}"))
     if found.phase is Phase.PASSED:
@@ -148,3 +148,10 @@ def _what(guard: Guard, edge_us: int) -> str | None:
 def phase_words(rollout: Rollout) -> str:
     """Name the phase of a rollout, and that it is paused where it is."""
     return f"{rollout.phase}, paused" if rollout.is_paused else rollout.phase.value
+
+
+def standing(rollout: Rollout) -> str:
+    """Say how a rollout stands, as in `canary, paused, step 1 of 2 (1 %)`."""
+    if rollout.phase is Phase.SHADOW:  # whose only stage has its name
+        return f"{rollout.stage_name}, paused" if rollout.is_paused else rollout.stage_name
+    return f"{phase_words(rollout)}, {rollout.stage_name}"

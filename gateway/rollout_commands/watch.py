@@ -16,7 +16,7 @@ from gateway.rollout.levels import Levels
 from gateway.rollout.progress import progress
 from gateway.rollout.reading import Assessor
 from gateway.rollout.words import judgement_words
-from gateway.rollout_commands.show import phase_words
+from gateway.rollout_commands.show import standing
 from gateway.truth.evidence import TruthReader
 from registry import rolling_out
 from registry.console import PIPE_WIDTH, can_print, data_dir_option, open_registry, printable
@@ -99,7 +99,7 @@ def draw(state: State) -> Group:
     share = (rollout.points + rollout.shadow_points) * 100 / POINTS
     lines = (
         f"Version {rollout.plan.challenger} of {rollout.model} against champion {rollout.champion}",
-        f"{phase_words(rollout)}, {rollout.stage_name}; share now {share:g} %",
+        f"{standing(rollout)}; share now {share:g} %",
         f"requests: champion {state.champion:,}, {lane} {requests:,}"
         f" (at least {step.min_requests:,}); {lasted_s:,.0f} s (at least {step.min_s:,.0f})",
     )

@@ -129,6 +129,15 @@ def test_what_somebody_wrote_cannot_steer_the_terminal(filled: Registry, tmp_pat
     assert r"\x1b[2Jnothing new" in shown
 
 
+def test_a_shadow_is_called_so_once(filled: Registry, tmp_path: Path) -> None:
+    plan = "shadow = {points = 5_000}\nsteps = []\n" + PLAN.replace("steps", "#")
+    rollout_id = start(tmp_path, plan).stdout.strip()
+
+    assert "against champion 1: shadow (50 %).\n" in run(tmp_path, "show", rollout_id).output
+    run(tmp_path, "pause", rollout_id, "--reason", "to look")
+    assert "against champion 1: shadow (50 %), paused." in run(tmp_path, "show", rollout_id).output
+
+
 def test_a_paused_rollout_is_listed_as_one(filled: Registry, tmp_path: Path) -> None:
     run(tmp_path, "pause", start(tmp_path).stdout.strip(), "--reason", "to look")
     assert "canary, paused" in run(tmp_path, "list").output
