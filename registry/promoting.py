@@ -121,11 +121,14 @@ def promotion_checks(registry: Registry, model: str, number: int) -> list[Check]
 def approve(registry: Registry, promotion_id: str, reason: str, author: Author) -> AliasChange:
     """Make the version of a request the champion, as another person than the one who asked.
 
-    Raises PromotionNotFound, PromotionDecided, PromotionExpired, SelfApproval, PromotionStale, and
-    VersionRetired.
+    It must still be the file that was shown, byte by byte: no worker loads another. Raises
+    PromotionNotFound, PromotionDecided, PromotionExpired, SelfApproval, PromotionStale,
+    VersionRetired, ArtifactNotFound and ArtifactDamaged.
     """
     check_reason(reason)
     asked = _promotion(registry.store, promotion_id)
+    decide(asked, Decision.APPROVE, registry.clock())
+    registry.artifacts.read(asked.artifact)  # it can take seconds, which no transaction may
     scores = registry.scores(asked.model, asked.version)
     with registry.store.write() as tx:
         at = registry.clock()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from registry import rolling_out
-from registry.artifacts import Artifacts, digest_of
+from registry.artifacts import Artifacts
 from registry.datatypes import Datatype
 from registry.entry import decode_record
 from registry.findings import Finding
@@ -92,7 +92,7 @@ def add_version(
 ) -> Version:
     """Keep a version as admission would have left it."""
     manifest = Manifest(
-        artifact=digest_of(f"{model} {number}".encode()),
+        artifact=registry.artifacts.put(f"{model} {number}".encode()),
         signature=SIGNATURE,
         contract=Contract(),
         reference=None,

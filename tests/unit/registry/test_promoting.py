@@ -13,6 +13,8 @@ from registry.drift_policy import DriftAction, DriftPolicy
 from registry.errors import (
     AlreadyChampion,
     ApprovalNeeded,
+    ArtifactDamaged,
+    ArtifactNotFound,
     ForceNotAllowed,
     InvalidRequest,
     PromotionDecided,
@@ -160,6 +162,20 @@ def test_an_owner_spelled_in_another_way_is_the_same_person(governed: Registry, 
     again = Author(principal=key.id)
 
     refuses(governed, SelfApproval, lambda: promoting.approve(governed, asked.id, "fine", again))
+
+
+def test_a_file_that_is_not_what_was_shown_is_not_approved(
+    governed: Registry, tmp_path: Path
+) -> None:
+    set_policy(governed, TWO)
+    asked = ask(governed)
+    [path] = tmp_path.glob(f"artifacts/sha256/*/{asked.artifact.removeprefix('sha256:')}")
+
+    path.chmod(0o644)
+    path.write_bytes(b"another model")
+    refuses(governed, ArtifactDamaged, lambda: promoting.approve(governed, asked.id, "fine", BEN))
+    path.unlink()
+    refuses(governed, ArtifactNotFound, lambda: promoting.approve(governed, asked.id, "fine", BEN))
 
 
 def test_two_keys_without_an_owner_are_two_people(governed: Registry) -> None:
