@@ -317,6 +317,17 @@ def test_a_report_of_what_is_not_there_is_refused(registry: Registry, version: V
             read_truth(registry, model, read_period("1d"), at=NOON, **asked)
 
 
+def test_a_data_directory_may_be_named_from_where_one_is(
+    registry: Registry, version: Version, tmp_path: Path, clock: "Clock",
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    registry.clock = clock
+    monkeypatch.chdir(tmp_path.parent)
+
+    named = Path(tmp_path.name)
+    assert matured_scores(named, None)(registry, "sum", version.number) == []
+
+
 def test_what_matured_is_read_without_what_did_not(
     registry: Registry, version: Version, tmp_path: Path
 ) -> None:
