@@ -1,6 +1,6 @@
 """A truth report in a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +13,7 @@ from gateway.truth.slices import Part
 from registry.console import printable
 
 _FORM = ".4g"
+_OF_SLICES = ("measure", "value")  # the widest columns, beside the name of the slice
 
 
 def print_truth(console: Console, report: TruthReport) -> None:
@@ -115,22 +116,29 @@ def _reliability(report: TruthReport) -> Table:
 
 
 def _slices(report: TruthReport) -> Table:
-    table = _table("slice", "rows", "says positive", "measure", "value", "rest", "p")
+    # Numbers have no positive class.
+    has_classes = any(part.says_positive is not None for part in report.slices)
+    says = ["says positive"] if has_classes else []
+    table = _table("slice", "rows", *says, "measure", "value", "rest", "p", wraps=_OF_SLICES)
     for part in report.slices:
-        for cells in _part(part):
-            table.add_row(*(Text(printable(cell)) for cell in cells))
+        for name, rows, *rest in _part(part):
+            says = [_says_positive(part)] if has_classes else []
+            table.add_row(*(Text(printable(cell)) for cell in (name, rows, *says, *rest)))
     return table
+
+
+def _says_positive(part: Part) -> str:
+    return "–" if part.says_positive is None else percent(part.says_positive)
 
 
 def _part(part: Part) -> Iterator[tuple[str, ...]]:
     name = f"{part.slice}: {part.value}"
-    says = "–" if part.says_positive is None else percent(part.says_positive)
     if part.insufficient:
-        yield name, f"{part.rows:,}", says, "insufficient", "–", "–", "–"
+        yield name, f"{part.rows:,}", "insufficient", "–", "–", "–"
     for one in part.measures:
         mark = " differs" if one.differs else ""
         yield (
-            name, f"{one.rows:,}", says, one.name.replace("_", " ") + mark,
+            name, f"{one.rows:,}", one.name.replace("_", " ") + mark,
             f"{one.value:.4g} {_ends(one.interval)}", number(one.rest, _FORM),
             number(one.p_adjusted, ".3f"),
         )  # fmt: skip
@@ -148,10 +156,16 @@ def _cohorts(report: TruthReport) -> Table:
     return table
 
 
-def _table(*headings: str) -> Table:
+def _table(*headings: str, wraps: Collection[str] = ()) -> Table:
+    """Make a table whose first column, and those that wrap, give way in a narrow terminal."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left", no_wrap=bool(place))
+        table.add_column(
+            heading,
+            justify="right" if place else "left",
+            no_wrap=place > 0 and heading not in wraps,
+            overflow="fold",
+        )
     return table
 
 

@@ -13,6 +13,7 @@ from registry.registry import Registry
 from registry.times import now
 from registry.truth_policy import LabelKind, Slice, TruthPolicy
 from tests.builders import AUTHOR, linear_model, publish
+from tests.cli.test_terminal import in_terminal
 from tests.labelled import answer, keep, say, tell
 
 
@@ -46,6 +47,14 @@ def test_how_good_answers_were_is_shown_in_a_terminal(scored: Registry, tmp_path
     for words in ("Brier score", "log loss", "AUC", "may be calibrated", "0.7 to 0.8", "came: 200"):
         assert words in shown.output
     assert "\x1b[2J" not in shown.output
+
+
+def test_the_name_of_a_slice_is_whole_on_80_columns(scored: Registry, tmp_path: Path) -> None:
+    shown = in_terminal(80, "truth", "sum", "--window", "7d", "--data-dir", str(tmp_path))
+
+    assert "…" not in shown
+    assert r"site: \x1b[2JA" in shown
+    assert "says positive" in shown
 
 
 def test_a_report_is_printed_as_json(scored: Registry, tmp_path: Path) -> None:
