@@ -9,14 +9,15 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import Send
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.errors import GatewayError, MethodNotAllowed, Unforeseen
 from gateway.logs import logger
 from gateway.protocol.refusal import SENTENCES, WITHHELD, Refusal, Violation
-from registry.errors import NotPublished, RegistryError
+from registry.errors import NotPublished, RegistryError, clip
 
 _RETRY_AFTER_S = "1"
 
@@ -114,6 +115,9 @@ _FRAMEWORK_CODES = {
     413: Refusal("body-too-large", "The body is larger than what is accepted here."),
     415: Refusal("unsupported-encoding", "This route does not read a body of this type."),
 }
+_BODY = "data"  # as handlers call what they read of a body
+_MOST_FAULTS = 3
+_LONGEST_FAULT = 150
 # Faults of a body that the framework's decoder lets through.
 _UNREADABLE = (UnicodeDecodeError, RecursionError)
 
@@ -191,7 +195,7 @@ def reply_to_error(error: Exception, path: str) -> Reply:
             reply.headers["allow"] = error.allowed
         return reply
     if isinstance(error, HTTPException) and error.status_code in _FRAMEWORK_CODES:
-        reply = reply_to(_FRAMEWORK_CODES[error.status_code], path)
+        reply = reply_to(_refusal_of(error), path)
         reply.headers.update(_allow(error))
         return reply
     if isinstance(error, _UNREADABLE):
@@ -210,6 +214,23 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         media_type=headers.pop("content-type"),
         headers=headers,
     )
+
+
+def _refusal_of(error: HTTPException) -> Refusal:
+    """Say what the framework refused, with the member that does not fit where it names one."""
+    refusal = _FRAMEWORK_CODES[error.status_code]
+    if not isinstance(error, ValidationException) or not isinstance(error.extra, list):
+        return refusal
+    faults = "; ".join(_fault(one) for one in error.extra[:_MOST_FAULTS])
+    return replace(refusal, detail=f"{refusal.detail.removesuffix('.')}: {faults}.")
+
+
+def _fault(found: dict[str, str]) -> str:
+    member, message = found.get("key", _BODY), found["message"]
+    if message == repr(_BODY):  # nothing was sent where a body is read
+        return "a body is needed"
+    where = "body" if member == _BODY else member
+    return f"{clip(where)}: {clip(message, _LONGEST_FAULT)}".replace("`", "'")
 
 
 def _allow(error: HTTPException) -> dict[str, str]:

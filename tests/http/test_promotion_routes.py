@@ -161,6 +161,22 @@ def test_hostile_decisions_are_each_refused_in_words_and_change_nothing(served: 
     assert served.history() == before
 
 
+def test_a_request_that_lacks_something_is_told_what(served: Served) -> None:
+    path = f"/admin/models/{served.model}/promotions"
+    for body, said in (
+        ({"version": 2}, "body: Object missing required field 'reason'."),
+        ({"version": 2, "reason": 1}, "reason: Expected 'str', got 'int'."),
+        ({"version": 2, "reason": "x", "z": 1}, "body: Object contains unknown field 'z'."),
+        ([], "body: Expected 'object', got 'array'."),
+    ):
+        problem = check_problem(served.post("ann", path, json=body), 400, "bad-request")
+        assert problem["detail"] == f"The request is not what this route takes: {said}"
+    problem = check_problem(served.post("ann", path), 400, "bad-request")
+    assert problem["detail"].endswith("takes: a body is needed.")
+    problem = check_problem(served.ask(params={"dry_run": "maybe"}), 400, "bad-request")
+    assert problem["detail"].endswith("takes: dry_run: Expected 'bool', got 'str'.")
+
+
 def test_the_controller_ends_what_nobody_decided_in_time(served: Served) -> None:
     served.set_policy(**TWO, request_hours=0.05 / 3600)
     promotion = served.ask().json()["id"]
