@@ -17,7 +17,6 @@ from registry.announcing import announce
 from registry.artifacts import digest_of
 from registry.errors import (
     Conflict,
-    InvalidRequest,
     PromotionHeld,
     PromotionNotFound,
     PromotionPending,
@@ -35,9 +34,9 @@ from registry.reader import Reader
 from registry.records import AuditRecord
 from registry.registry import Author, Registry
 from registry.rolling_out import find_passed
-from registry.rollouts import MetricKind
 from registry.store import Transaction
-from registry.truth_policy import metrics_of, target_of, truth_policy
+from registry.truth_guards import check_metrics
+from registry.truth_policy import truth_policy
 from registry.versions import AliasChange
 from registry.workers import SettingName
 
@@ -61,7 +60,9 @@ def set_promotion_policy(
     Raises ModelNotFound, and InvalidRequest for a policy that cannot be obeyed.
     """
     check_promotion_policy(policy, roles)
-    _check_metrics(registry, model, policy)
+    if policy.truth:
+        signatures = [registry.manifest(one).signature for one in registry.versions(model)]
+        check_metrics(policy.truth, truth_policy(registry.store, model), signatures)
     value = None if policy == PromotionPolicy() else msgspec.json.encode(policy).decode()
     service.change_setting(registry, SettingName.PROMOTION, model, lambda _: value, author)
 
@@ -189,25 +190,6 @@ def reviews(
     with registry.store.snapshot() as view:
         found = view.promotions(model, only_pending=only_pending)
         return [_review(registry, view, one, one.evidence.truth) for one in found]
-
-
-def _check_metrics(registry: Registry, model: str, policy: PromotionPolicy) -> None:
-    """Accept a policy whose metrics the labels of the model give. Raises InvalidRequest."""
-    if not policy.truth:
-        return
-    scored_by = truth_policy(registry.store, model)
-    known: set[MetricKind] = set()
-    for version in registry.versions(model):
-        target = target_of(scored_by, registry.manifest(version).signature)
-        known.update(() if target is None else metrics_of(target))
-    for need in policy.truth:
-        if need.metric not in known:
-            given = ", ".join(one for one in MetricKind if one in known) or "no metric"
-            raise InvalidRequest(
-                "promotion-policy",
-                f"This promotion policy cannot be obeyed: no label of {model!r} gives"
-                f" {need.metric}; by its truth policy they give {given}.",
-            )
 
 
 def _review(

@@ -1,11 +1,12 @@
-"""Guards of a rollout on ground truth, held against what a model's labels can say; pure."""
+"""What plans and policies ask of ground truth, held against what a model's labels can say; pure."""
 
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from registry.errors import PlanRejected, clip
+from registry.errors import InvalidRequest, PlanRejected, clip
 from registry.manifest import Signature
+from registry.promotion_policy import TruthNeed
 from registry.rollouts import Better, Guard, GuardKind, MetricKind, Plan
 from registry.truth_policy import TruthPolicy, metrics_of, target_of
 
@@ -22,6 +23,22 @@ def fit_truth_guards(plan: Plan, policy: TruthPolicy, signature: Signature) -> P
         for number, guard in enumerate(plan.guards)
     )
     return replace(plan, guards=tuple(guards))
+
+
+def check_metrics(
+    needs: Sequence[TruthNeed], policy: TruthPolicy, signatures: Sequence[Signature]
+) -> None:
+    """Accept needs of metrics that the labels of a model's versions give. Raises InvalidRequest."""
+    targets = (target_of(policy, signature) for signature in signatures)
+    known = {metric for one in targets if one is not None for metric in metrics_of(one)}
+    for need in needs:
+        if need.metric not in known:
+            given = ", ".join(one for one in MetricKind if one in known) or "no metric"
+            raise InvalidRequest(
+                "promotion-policy",
+                "This promotion policy cannot be obeyed: no label of the model gives"
+                f" {need.metric}; by its truth policy they give {given}.",
+            )
 
 
 def _fit(guard: Guard, number: int, known: Sequence[MetricKind]) -> Guard:
