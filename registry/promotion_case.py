@@ -132,8 +132,12 @@ def changes(promotion: Promotion, case: Case) -> list[str]:
         found.append("the champion was moved")
     if case.policy != promotion.policy:
         found.append("the promotion policy was changed")
-    if (there.rollout, there.findings) != (shown.rollout, shown.findings) or case.lacking:
-        found.append("the evidence is not what was shown")
+    if there.rollout != shown.rollout:
+        found.append("its rollout is not as it was shown")
+    if there.findings != shown.findings:
+        found.append("the findings are not those that were shown")
+    else:
+        found += [f"this is asked and not there now: {one}" for one in case.lacking]
     return found
 
 

@@ -265,13 +265,13 @@ def test_a_request_is_stale_once_its_rollout_went_on_or_something_was_found(
 
     refuses(
         governed, PromotionStale, lambda: promoting.approve(governed, asked.id, "fine", BEN),
-        "evidence",
+        "the findings are not those",
     )  # fmt: skip
     drift.close_finding(governed, MODEL, found.id, "a campaign", CARL)
     rolling_out.trip(governed, rollout.id, "it fails now", CARL)
     refuses(
         governed, PromotionStale, lambda: promoting.approve(governed, asked.id, "fine", BEN),
-        "evidence",
+        "its rollout is not as it was shown",
     )  # fmt: skip
 
 
@@ -535,7 +535,10 @@ def test_a_metric_may_move_within_its_bounds_and_makes_a_request_stale_beyond(
 
     governed.truth = lambda *_: [replace(score, high=12.6)]
     refuses(governed, PromotionStale, lambda: promoting.approve(governed, asked.id, "fine", BEN))
-    assert promoting.review(governed, asked.id).changes == ["the evidence is not what was shown"]
+    assert promoting.review(governed, asked.id).changes == [
+        "this is asked and not there now: absolute_error from 1 labels, its interval at most 12.5"
+        " (12, from 11.5 to 12.6, on 500)"
+    ]
 
     governed.truth = lambda *_: [replace(score, labels=700, high=12.3)]
     assert promoting.review(governed, asked.id).changes == []
