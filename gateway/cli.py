@@ -37,7 +37,7 @@ _MOST_DAYS = 36_500
 
 _PLACES = {
     # It needs scikit-learn and pandas, which serving does not.
-    "demo": "gateway.demo.story:demo",
+    "demo": "gateway.demo.command:demo",
     "drift": "gateway.drift_cli:show_drift",
     "drift-policy": "gateway.drift_cli:drift_policy",
     "findings": "gateway.drift_cli:findings",

@@ -1,50 +1,30 @@
-"""`gateway demo`: three models of real flights, from training to an audited answer."""
+"""The story of the demonstration, act by act: from a first model to an audited answer."""
 
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import click
 from msgspec import Struct
 from msgspec.structs import replace as altered
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.demo import rollout as rolling
-from gateway.demo.by_hand import print_commands
-from gateway.demo.flights import (
-    REPLAY_MONTH,
-    VERSION_1_MONTHS,
-    VERSION_2_MONTHS,
-    VERSION_3_SHUFFLED,
-    Flight,
-    replay_rows,
-    train,
-)
+from gateway.demo.flights import REPLAY_MONTH, Flight, replay_rows
 from gateway.demo.replay import MODEL, Reply, Traffic
 from gateway.demo.report import Summary
-from gateway.demo.served import DEMO, Gateway, make_cast, serving
-from registry.artifacts import Artifacts
+from gateway.demo.served import Gateway
 from registry.audit.verify.checkpoints import Trust
 from registry.audit.verify.faults import Invalid
 from registry.audit.verify.notes import read_vkey
 from registry.audit.verify.receipts import check_receipt, read_answer
 from registry.manifest import Draft
-from registry.registry import Registry
 from registry.rollouts import Phase, Rollout
-from registry.store import open_store
 
 _SEED = 7
 _FLIGHTS = 28_000  # of the 28,293 of July that arrived
 _FEW = 200
 _COUNTED_S = 10.0
-_BROKEN_ROWS = 40_000  # it is broken, so it need not learn from all
 _MODEL_PATH = f"/admin/models/{MODEL}"
-_CONSOLE = Console()
 
 
 class Models(Struct, frozen=True):
@@ -53,42 +33,6 @@ class Models(Struct, frozen=True):
     first: tuple[bytes, Draft]
     second: tuple[bytes, Draft]
     broken: tuple[bytes, Draft]
-
-
-@click.command()
-@click.option("--once", is_flag=True, help="End after the story, with 0 if all went as it should.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
-@click.option(
-    "--rows",
-    default=2000,
-    show_default=True,
-    type=click.IntRange(500, 5000),
-    help="Flights to replay before the first rollout.",
-)
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1))
-def demo(once: bool, port: int, rows: int, workers: int) -> None:
-    """Train on real flights, serve, roll out on evidence, catch a broken version, and audit."""
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
-        registry = Registry(open_store(Path(folder)), Artifacts(Path(folder) / "artifacts"))
-        with _progress() as progress:
-            models = _train(progress)
-            cast = make_cast(registry)
-            version = registry.publish(MODEL, *models.first, DEMO)
-            registry.promote(MODEL, version.number, "first model", DEMO)
-            with serving(Path(folder), port, workers) as url:
-                summary = Summary(progress.console)
-                Story(Gateway(url, cast, progress), summary).play(models, rows)
-                progress.stop()
-                kept = sum(check.holds for check in summary.checks)
-                took_s = time.monotonic() - started
-                _CONSOLE.print(f"\n{kept} of {len(summary.checks)} as promised, in {took_s:.0f} s.")
-                if not once:
-                    print_commands(_CONSOLE, url, cast)
-                    _wait_for_interrupt()
-        registry.store.close()
-    if not summary.is_kept:
-        sys.exit(1)
 
 
 class Story:
@@ -268,41 +212,9 @@ class Story:
             cursor = {"cursor": page["cursor"]}
 
 
-def _train(progress: Progress) -> Models:
-    task = progress.add_task("Training on real flights", total=3)
-    trained = []
-    for wanted in (
-        {"months": VERSION_1_MONTHS},
-        {"months": VERSION_2_MONTHS},
-        {"months": VERSION_2_MONTHS, "rows": _BROKEN_ROWS, "shuffled": VERSION_3_SHUFFLED},
-    ):
-        trained.append(train(**wanted))
-        progress.advance(task)
-    progress.remove_task(task)
-    return Models(*trained)
-
-
 def _spoil(flight: Flight) -> Sequence[Flight]:
     """Spoil a flight in two ways: an airline nobody knows, and no distance."""
     return (
         altered(flight, inputs={**flight.inputs, "carrier": "ZZ"}),
         altered(flight, inputs={**flight.inputs, "distance": None}),
-    )
-
-
-def _wait_for_interrupt() -> None:
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        _CONSOLE.print("Stopping.")
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description:<32}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=_CONSOLE,
     )
