@@ -19,10 +19,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from gateway.demo.flights import INPUTS, VERSION_2_MONTHS, WHEN, load_flights, train
+from gateway.monitor.cells import MISSING
 from gateway.monitor.comparison import Comparison, Level, compare
 from gateway.monitor.detector import Detector, Finding, State
 from gateway.monitor.folding import Folder
-from gateway.monitor.layout import MISSING, Layout, merge
+from gateway.monitor.layout import Layout, merge
 from loadtests.docs import insert, write_rows
 from registry.distribution import Joint, Reference
 from registry.drift_policy import DriftPolicy

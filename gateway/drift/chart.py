@@ -10,7 +10,7 @@ from math import ceil, log10
 from msgspec import Struct
 
 from gateway.drift.report import FeatureReport, Share
-from gateway.monitor.layout import MISSING, UNSEEN, UNSEEN_WORDS
+from gateway.monitor.cells import MISSING, UNSEEN, UNSEEN_WORDS
 from gateway.page.markup import Markup, element
 
 _WIDTH, _HEIGHT = 480.0, 150.0  # of the bars

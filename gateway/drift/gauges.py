@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 from gateway.logs import logger
 from gateway.metrics.drift import DriftState, FeatureState
+from gateway.monitor.cells import MISSING, FeatureCells, Side
 from gateway.monitor.comparison import LEAST_ROWS, compare
-from gateway.monitor.layout import MISSING, FeatureCells, Layout, Side, from_bytes
+from gateway.monitor.layout import Layout, from_bytes
 from registry.errors import Damaged
 from registry.records import Lane
 from registry.registry import Registry

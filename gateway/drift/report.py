@@ -10,8 +10,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from gateway.monitor.cells import FeatureCells, Side, Split
 from gateway.monitor.comparison import LEAST_ROWS, Comparison, Level, compare
-from gateway.monitor.layout import FeatureCells, Layout, Side, Split
+from gateway.monitor.layout import Layout
 from registry.events import Rollback
 from registry.findings import Finding, FindingState, feature_name
 from registry.manifest import Manifest

@@ -2,7 +2,7 @@
 
 from gateway.drift.report import DriftReport, FeatureReport
 from gateway.drift.telling import sentence
-from gateway.monitor.layout import MISSING
+from gateway.monitor.cells import MISSING
 from registry.findings import Finding, FindingState
 
 

@@ -5,6 +5,7 @@ that the operator chose whether values left the reference, `comparison` shows bo
 Only `folding`, and what it alone uses, knows numpy: who imports the package does not get it.
 """
 
-from gateway.monitor.layout import Layout, Side, from_bytes, merge, to_bytes
+from gateway.monitor.cells import Side
+from gateway.monitor.layout import Layout, from_bytes, merge, to_bytes
 
 __all__ = ["Layout", "Side", "from_bytes", "merge", "to_bytes"]

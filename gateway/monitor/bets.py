@@ -6,8 +6,9 @@ from math import log, sqrt
 
 from msgspec import Struct
 
+from gateway.monitor.cells import Side
 from gateway.monitor.events import Group, Kind
-from gateway.monitor.layout import Layout, Side
+from gateway.monitor.layout import Layout
 
 STEPS = (0.02, 0.05, 0.1, 0.2)
 # The probability that some share of the reference lies further from the true one than tolerated.

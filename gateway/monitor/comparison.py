@@ -12,8 +12,9 @@ from math import log, log2, sqrt
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.monitor.cells import MISSING, UNSEEN, UNSEEN_WORDS, FeatureCells, Split
 from gateway.monitor.chi_square import adjust, homogeneity_p
-from gateway.monitor.layout import MISSING, UNSEEN, UNSEEN_WORDS, FeatureCells, Layout, Split
+from gateway.monitor.layout import Layout
 
 # Of fewer values distances say more about chance than about the values.
 LEAST_ROWS = 200

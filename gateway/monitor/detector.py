@@ -21,8 +21,9 @@ from msgspec.structs import replace
 
 from gateway.monitor.bets import Rates, list_events, make_bets
 from gateway.monitor.bursts import Blocks, Bursts, pool
+from gateway.monitor.cells import Side
 from gateway.monitor.events import list_groups
-from gateway.monitor.layout import Layout, Side
+from gateway.monitor.layout import Layout
 
 # Evidence is kept up to as far above an alarm, as a logarithm, so that it can fall back.
 _HEADROOM = 2.0

@@ -10,7 +10,8 @@ from itertools import accumulate
 
 from msgspec import Struct
 
-from gateway.monitor.layout import MISSING, Count, FeatureCells, Layout, Split
+from gateway.monitor.cells import MISSING, Count, FeatureCells, Split
+from gateway.monitor.layout import Layout
 
 
 class Kind(StrEnum):

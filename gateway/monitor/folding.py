@@ -11,9 +11,10 @@ from math import inf, nextafter
 
 import numpy as np
 
+from gateway.monitor.cells import MISSING, OUTSIDE, UNSEEN, FeatureCells, Side
 from gateway.monitor.gathering import Source, Tensors, sources
 from gateway.monitor.grid import Column, Counts, Grid, Numbers, find_missing
-from gateway.monitor.layout import MISSING, OUTSIDE, UNSEEN, FeatureCells, Layout, Side
+from gateway.monitor.layout import Layout
 from gateway.monitor.texts import TextCounter
 from gateway.monitor.vectors import JointCounter, VectorCounter
 from registry.datatypes import Datatype

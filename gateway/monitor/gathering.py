@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 from msgspec import Struct
 
-from gateway.monitor.layout import FeatureCells
+from gateway.monitor.cells import FeatureCells
 from registry.tensors import Tensor
 
 Tensors = Mapping[str, Tensor]

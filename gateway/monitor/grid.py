@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from gateway.monitor.layout import REACH, UNIT, Moments
+from gateway.monitor.cells import REACH, UNIT, Moments
 
 Numbers = NDArray[np.float64]
 Counts = NDArray[np.int64]

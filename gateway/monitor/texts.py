@@ -4,8 +4,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from gateway.monitor.cells import MISSING, NON_ASCII, UNSEEN, UNSEEN_WORDS, FeatureCells
 from gateway.monitor.grid import Counts
-from gateway.monitor.layout import MISSING, NON_ASCII, UNSEEN, UNSEEN_WORDS, FeatureCells
 from registry.distribution import Categorical, FreeText, HighCardinality
 from registry.text_digest import BloomFilter, bucket, digest, words
 

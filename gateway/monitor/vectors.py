@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.monitor.cells import MISSING, FeatureCells, Side
 from gateway.monitor.grid import Counts, Mask, Numbers, select_rows
-from gateway.monitor.layout import MISSING, FeatureCells, Side
 from registry.distribution import Embedding, Joint
 from registry.reference.embedding import directions
 from registry.tensors import Tensor

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from gateway.drift.period import Period
 from gateway.drift.reading import add_up
-from gateway.monitor.layout import Layout, Side
+from gateway.monitor.cells import Side
+from gateway.monitor.layout import Layout
 from gateway.truth.answers import Answer, Answers, shadows
 from gateway.truth.expected import Expected, expect
 from gateway.truth.report import (

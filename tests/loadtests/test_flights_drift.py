@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from gateway.demo.flights import VERSION_2_MONTHS, train
+from gateway.monitor.cells import Side
 from gateway.monitor.detector import Finding
-from gateway.monitor.layout import Layout, Side
+from gateway.monitor.layout import Layout
 from loadtests.flights_drift import (
     PAGE,
     POLICIES,

@@ -9,8 +9,9 @@ import pytest
 from gateway.drift.period import read_period
 from gateway.drift.reading import add_up, read_report
 from gateway.drift.report import DriftReport, FeatureReport, Lacking
+from gateway.monitor.cells import Side
 from gateway.monitor.comparison import LEAST_ROWS, Level, compare
-from gateway.monitor.layout import Layout, Side
+from gateway.monitor.layout import Layout
 from registry.errors import AliasNotFound, InvalidRequest, ModelNotFound, VersionNotFound
 from registry.findings import FindingState
 from registry.records import Lane

@@ -19,8 +19,9 @@ from live_traffic import (
 from msgspec import ValidationError
 
 from gateway.monitor.bets import Bet
+from gateway.monitor.cells import MISSING, UNSEEN, Side
 from gateway.monitor.detector import Detector, State, read_state, write_state
-from gateway.monitor.layout import MISSING, UNSEEN, Layout, Side
+from gateway.monitor.layout import Layout
 from registry.distribution import Categorical, Feature, Reference
 
 

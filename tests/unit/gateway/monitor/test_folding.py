@@ -9,17 +9,9 @@ from every_kind import EVERY_KIND, ROWS, every_kind_folder, live_rows, part, see
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.monitor.cells import MISSING, OUTSIDE, UNSEEN, Side
 from gateway.monitor.folding import Folder
-from gateway.monitor.layout import (
-    MISSING,
-    OUTSIDE,
-    UNSEEN,
-    Layout,
-    Side,
-    from_bytes,
-    merge,
-    to_bytes,
-)
+from gateway.monitor.layout import Layout, from_bytes, merge, to_bytes
 from registry.datatypes import Datatype
 from registry.distribution import Discrete, Feature, Reference
 from registry.manifest import Signature, TensorSpec

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.monitor.cells import REACH, UNIT, Moments
 from gateway.monitor.grid import STEPS, Column, Grid, find_missing, select_rows
-from gateway.monitor.layout import REACH, UNIT, Moments
 from registry.datatypes import Datatype
 from registry.tensors import NUMPY_TYPES
 

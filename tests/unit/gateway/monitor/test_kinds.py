@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 from every_kind import EVERY_KIND, TRAINING, every_kind_folder
 
+from gateway.monitor.cells import MISSING, NON_ASCII, UNSEEN, UNSEEN_WORDS, FeatureCells, Side
 from gateway.monitor.folding import Folder
-from gateway.monitor.layout import (
-    MISSING,
-    NON_ASCII,
-    UNSEEN,
-    UNSEEN_WORDS,
-    FeatureCells,
-    Layout,
-    Side,
-)
+from gateway.monitor.layout import Layout
 from registry.datatypes import Datatype
 from registry.distribution import (
     Categorical,
