@@ -18,7 +18,7 @@ from gateway.following import followed
 from gateway.http.access import author_of, open_to
 from gateway.http.admin import JSON_LIMIT
 from gateway.http.health import ModelName
-from gateway.loader import wanted_versions
+from gateway.roster_building import wanted_versions
 from gateway.security import Role
 from registry import service
 from registry.errors import InvalidRequest

@@ -10,7 +10,6 @@ import msgspec
 from gateway.audit_commands.filters import as_query, since_option, until_option
 from gateway.audit_commands.replay import with_progress
 from gateway.errors import GatewayError
-from gateway.loader import load_version
 from gateway.plan_rehearsal.course import StageCourse
 from gateway.plan_rehearsal.lanes import Lanes
 from gateway.plan_rehearsal.recorded import find_requests, read_requests
@@ -19,6 +18,7 @@ from gateway.rollout_commands.show import print_assessment
 from gateway.routing import MOST_SALT_BYTES
 from gateway.runtime import Watchdog
 from gateway.shadow.challenger import Challenger
+from gateway.version_loading import load_version
 from registry.audit.query import AuditTrail
 from registry.console import data_dir_option, open_registry, record_read
 from registry.errors import RegistryError

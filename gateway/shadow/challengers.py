@@ -6,12 +6,12 @@ from datetime import datetime
 from msgspec import Struct
 
 from gateway.errors import GatewayError
-from gateway.loader import keep_by, load_version
 from gateway.logs import logger
 from gateway.roster import Roster, ServedModel, ServedVersion
 from gateway.runtime import Watchdog
 from gateway.security import Keyring
 from gateway.shadow.challenger import Challenger
+from gateway.version_loading import keep_by, load_version
 from registry import privacy
 from registry.errors import RegistryError
 from registry.lifecycle import first_named

@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.errors import SHED
-from gateway.loader import load_version
 from gateway.plan_rehearsal.course import Met
 from gateway.plan_rehearsal.lanes import Lanes
 from gateway.plan_rehearsal.recorded import Request
@@ -15,6 +14,7 @@ from gateway.replay.engines import Sessions
 from gateway.rollout.evidence import Facts
 from gateway.runtime import Watchdog
 from gateway.shadow.challenger import Challenger
+from gateway.version_loading import load_version
 from registry.audit.replay import Kept, read_whole
 from registry.entry import Payload
 from registry.manifest import Action, Contract, Draft, OutputRule, Rule, RuleKind
