@@ -1,7 +1,4 @@
-"""One inference call as a worker meets it: what is known of it, and the record that tells it.
-
-Whatever becomes of a case, refused, failed or answered, its record says so.
-"""
+"""One inference call as a worker meets it: what is known of it, until it has an outcome."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.batching import Run
 from gateway.contract import Violations
-from gateway.contract.labels import labels_for_record, parameters_for_answer
+from gateway.contract.labels import parameters_for_answer
 from gateway.errors import (
     SHED,
     Forbidden,
@@ -28,11 +25,9 @@ from gateway.protocol.response import encode_response
 from gateway.roster import Canary, ServedVersion
 from gateway.trace_context import TraceContext
 from gateway.tracing import Times
-from registry.entry import Entry, Payload, commit, encode_record, new_record_id, new_salt, now_ns
-from registry.errors import clip
-from registry.records import AuditRecord, Kind, Lane, Outcome
-from registry.session import runtime_id
-from registry.tensors import Tensor, encode_tensors
+from registry.entry import new_record_id, now_ns
+from registry.records import Lane, Outcome
+from registry.tensors import Tensor
 from registry.workers import Key
 
 # The rank of a request without a priority: all that have one go before it.
@@ -57,20 +52,6 @@ class Call(Struct, frozen=True, kw_only=True):
     header_length: int | None = None
     encoding: str = "identity"
     trace: TraceContext | None = None
-
-
-class Commitments(Struct, frozen=True):
-    """What the record of a case says of its payload: commitments, and why it is not kept."""
-
-    input: str | None = None
-    output: str | None = None
-    subject: str | None = None
-    payload: str | None = None
-    reduced: tuple[str, ...] = ()
-
-
-_NOTHING = Commitments()
-_OFF = Commitments(payload="off")
 
 
 class Answer(Struct, frozen=True):
@@ -262,41 +243,6 @@ class Case:
             total_ns=self.elapsed_ns,
         )
 
-    def entry(self, payload_limit: int) -> Entry:
-        """Write the record of a case that has its outcome, and the payload beside it.
-
-        What is kept, and so what is committed to, is what the model's policy leaves of it; more
-        than `payload_limit` bytes are committed to and not kept, unless the policy has a limit.
-        """
-        request, keeping = self.request, None if self.served is None else self.served.keeping
-        if request is None:
-            return Entry(encode_record(self._record(_NOTHING)), None)
-        inputs: Mapping[str, Tensor] = request.tensors
-        outputs, refusal = self.outputs, None
-        salt = new_salt()
-        if keeping is not None:
-            if keeping.is_off:
-                return Entry(encode_record(self._record(_OFF)), None)
-            inputs, outputs = keeping.inputs(inputs), keeping.outputs(outputs)
-            refusal = keeping.refusal(salt)
-            payload_limit = keeping.limit(payload_limit)
-        given = encode_tensors(inputs)
-        answered = encode_tensors(outputs) if self.outcome is Outcome.ANSWERED else None
-        if refusal is None and len(given) + len(answered or b"") > payload_limit:
-            refusal = "too-large"
-        leaf = self._leaf(
-            Commitments(
-                commit(salt, given),
-                None if answered is None else commit(salt, answered),
-                None if request.subject is None else commit(salt, request.subject.encode()),
-                refusal,
-                () if keeping is None else keeping.reduced,
-            )
-        )
-        if refusal is not None:
-            return Entry(leaf, Payload(salt, None, None, request.subject))
-        return Entry(leaf, Payload(salt, given, answered or b"", request.subject))
-
     def _answer_with(self, run: Run) -> None:
         served, request = self.served, self.request
         assert served is not None
@@ -323,72 +269,3 @@ class Case:
         )
         self.run, self.values, self.outputs = run, values, outputs
         self.outcome = Outcome.ANSWERED
-
-    def _leaf(self, kept: Commitments) -> bytes:
-        served, request, run = self.served, self.request, self.run
-        is_plain = (
-            kept.output is not None
-            and self.violations is Violations.NONE
-            and self.call.trace is None
-            and self.canary_error is None
-            and self.twin is None
-        )
-        if not is_plain or served is None or request is None or run is None or self.lane is None:
-            return encode_record(self._record(kept))
-        return served.leaves.write(
-            self.lane,
-            self.key.id,
-            self.call.source,
-            id=self.record_id,
-            time_ns=self.time_ns,
-            request_id=request.id,
-            rows=request.rows,
-            batch=run.batch,
-            batch_row=run.batch_row,
-            latency_us=self._latency_us(),
-            input=kept.input or "",
-            output=kept.output or "",
-            subject=kept.subject,
-            payload=kept.payload,
-        )
-
-    def _latency_us(self) -> int:
-        return self.elapsed_ns // 1000
-
-    def _record(self, kept: Commitments) -> AuditRecord:
-        served, request, run, found = self.served, self.request, self.run, self.violations
-        assert self.outcome is not None
-        return AuditRecord(
-            id=self.record_id,
-            kind=Kind.INFERENCE,
-            time=str(self.time_ns),
-            outcome=self.outcome,
-            principal=self.key.id,
-            source=self.call.source,
-            request_id=None if request is None else request.id,
-            trace=None if self.call.trace is None else self.call.trace.trace_id,
-            model=None if served is None else served.model,
-            version=None if served is None else served.number,
-            digest=None if served is None else served.artifact,
-            manifest=None if served is None else served.manifest,
-            runtime=None if run is None else runtime_id(),
-            lane=self.lane,
-            rows=None if request is None else request.rows,
-            batch=None if run is None else run.batch,
-            batch_row=None if run is None else run.batch_row,
-            error=None if self.refusal is None else self.refusal.code,
-            latency_us=self._latency_us(),
-            input=kept.input,
-            output=kept.output,
-            subject_commitment=kept.subject,
-            reduced=kept.reduced,
-            payload=kept.payload,
-            subject=clip(self.call.model) if served is None else None,
-            violations=() if self.refusal is None else labels_for_record(self.refusal.violations),
-            flags=labels_for_record(found.flagged),
-            observed=labels_for_record(found.observed),
-            repaired=labels_for_record(found.repaired),
-            rollout=self.shadow_of if self.canary is None else self.canary.rollout.id,
-            twin=self.twin,
-            canary_error=self.canary_error,
-        )

@@ -13,6 +13,7 @@ from time import perf_counter
 
 from gateway.batching import join, run_batch, split_turn
 from gateway.canaries import Canaries
+from gateway.case_records import write_entry
 from gateway.cases import Answer, Call, Case, Denial, Reply
 from gateway.errors import GatewayError, Overloaded, QueueTooLong, Unauthenticated, Unforeseen
 from gateway.journal import Journal
@@ -220,7 +221,9 @@ class Pipeline:
         if served is not None and served.enforcement.cap is not None:
             self._reporter.count_refusal(case, served, served.enforcement.cap)
         try:
-            self._journal.append(case.entry(self._payload_limit), partial(self._deliver, case))
+            self._journal.append(
+                write_entry(case, self._payload_limit), partial(self._deliver, case)
+            )
         except Exception as fault:  # noqa: BLE001 - without a record there is no answer
             logger.error("unforeseen_error", record_id=case.record_id, exc_info=fault)
             self._deliver(case, Unforeseen())

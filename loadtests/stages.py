@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.batching import run_batch
+from gateway.case_records import write_entry
 from gateway.cases import Call, Case
-from gateway.loader import load_version
 from gateway.monitor.folding import Folder
 from gateway.monitor.layout import Layout
 from gateway.monitor.rows import MOST_ROWS
@@ -30,6 +30,7 @@ from gateway.roster import ServedVersion
 from gateway.runtime import Watchdog
 from gateway.security import Role, make_key
 from gateway.supervisor import ENVIRONMENT
+from gateway.version_loading import load_version
 from loadtests import subjects, workloads
 from loadtests.bench import prepare
 from loadtests.errors import LoadTestError
@@ -94,7 +95,7 @@ def measure(asked: Asked, least_us: Callable[[Work], float]) -> list[Stage]:
         encode_tensors(case.outputs),
         new_salt(),
     )
-    entry, mark = case.entry(PAYLOAD_LIMIT), b"m" * MARK_SIZE
+    entry, mark = write_entry(case, PAYLOAD_LIMIT), b"m" * MARK_SIZE
     canonical = Stage(
         "of that the canonical form of input and output",
         least_us(lambda: (encode_tensors(request.tensors), encode_tensors(case.outputs))),
@@ -111,7 +112,7 @@ def measure(asked: Asked, least_us: Callable[[Work], float]) -> list[Stage]:
             least_us(lambda: run_batch(served.runner, [request], request.tensors)),
         ),
         Stage("rules on the output, and encode", least_us(lambda: case.take(run))),
-        Stage("record", least_us(lambda: case.entry(PAYLOAD_LIMIT)), (canonical, digests)),
+        Stage("record", least_us(lambda: write_entry(case, PAYLOAD_LIMIT)), (canonical, digests)),
         Stage("write for the journal", least_us(lambda: encode_group(mark, [entry]))),
         Stage(
             "count values", _count_us(served, request.tensors, case.values, request.rows, least_us)

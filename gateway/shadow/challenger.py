@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.batching import run_one
+from gateway.case_records import write_entry
 from gateway.cases import Answer, Call, Case, Denial
 from gateway.errors import InputNotAccepted
 from gateway.protocol.refusal import Refusal
@@ -112,7 +113,7 @@ class Challenger:
             challenger=self,
             shadowed=shadowed,
             case=case,
-            entry=case.entry(self._payload_limit),
+            entry=write_entry(case, self._payload_limit),
             live=live,
             failure=failure,
             differences=differences,

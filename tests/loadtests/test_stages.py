@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.loader import load_version
 from gateway.monitor.rows import MOST_ROWS
 from gateway.observation import BLOCK_ROWS
 from gateway.roster import ServedVersion
 from gateway.runtime import Watchdog
+from gateway.version_loading import load_version
 from loadtests import stages, workloads
 from loadtests.bench import prepare
 from loadtests.errors import LoadTestError

@@ -614,7 +614,7 @@ def test_a_record_that_cannot_be_written_is_no_answer(
 ) -> None:
     async def scenario(bench: Bench) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr("gateway.cases.encode_tensors", lambda tensors: 1 // 0)
+            patch.setattr("gateway.case_records.encode_tensors", lambda tensors: 1 // 0)
             with pytest.raises(Unforeseen):
                 await bench.infer()
         assert bench.records() == []
