@@ -25,8 +25,8 @@ from registry.errors import RegistryError
 from registry.phases import Action
 from registry.plan_check import check_plan
 from registry.registry import Registry
-from registry.rolling_out import find_versions, fit_versions
 from registry.rollout_file import RolloutFile, read_rollout_file
+from registry.rollout_start import find_versions, fit_versions
 from registry.rollouts import Plan, Rollout
 from registry.times import now
 from registry.versions import Version
