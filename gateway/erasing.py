@@ -15,7 +15,8 @@ from msgspec import Struct
 from gateway.errors import NotErased
 from registry import privacy
 from registry.audit.log import damaged_segments, segments_with_records
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 
 _DEADLINE_S = 60.0
 _LOOK_S = 0.05

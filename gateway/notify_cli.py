@@ -21,6 +21,7 @@ from registry.console import (
     print_table,
 )
 from registry.events import ANNOUNCED, Delivery, DeliveryState, EventType, Form
+from registry.recording import append_record
 from registry.times import now
 
 
@@ -109,7 +110,7 @@ def test(data_dir: Path, name: str) -> None:
     destination = notifications.find_destination(registry.store, name)
     author, at = local_author(), now()
     with registry.store.write() as tx:
-        record = registry.record(tx, "destination.test", author, at, subject=name)
+        record = append_record(tx, "destination.test", author, at, subject=name)
     summary = f"This is a test that {author.principal} sent to {name}."
     event = make_event(record, EventType.TEST, summary)
     sender = importlib.import_module("gateway.notifications.sending").Sender(

@@ -38,7 +38,8 @@ from gateway.truth.apart import matured_scores
 from registry import rolling_out
 from registry.artifacts import Artifacts
 from registry.audit.query import AuditTrail
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 from registry.store import open_store
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from loadtests.errors import LoadTestError
 from loadtests.machine import pin
 from registry.artifacts import Artifacts
 from registry.manifest import Draft
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 from registry.store import open_store
 from registry.times import now
 

@@ -19,7 +19,8 @@ from rich.text import Text
 from registry.artifacts import Artifacts
 from registry.audit.reads import read_record
 from registry.errors import RegistryError
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 from registry.store import open_store
 
 DATA_DIR = Path("data")

@@ -19,8 +19,9 @@ from registry.findings import Finding, FindingState, feature_name
 from registry.manifest import Manifest
 from registry.names import check_reason
 from registry.reader import Reader
+from registry.recording import Author, append_record
 from registry.records import Kind
-from registry.registry import Author, Registry
+from registry.registry import Registry
 from registry.store import Transaction
 from registry.times import now
 from registry.versions import VersionState
@@ -71,7 +72,7 @@ def close_finding(
             found, state=FindingState.CLOSED, ended=at, by=author.principal, reason=reason
         )
         tx.change_finding(closed)
-        record = registry.record(
+        record = append_record(
             tx, "closed", author, at, kind=Kind.FINDING,
             version=tx.version(model, found.version), subject=found.feature,
             reason=f"{reason} (finding {finding_id})",

@@ -16,8 +16,9 @@ from registry.errors import (
 from registry.events import ANNOUNCED, Delivery, DeliveryState, Destination
 from registry.names import check_destination_name
 from registry.reader import Reader
+from registry.recording import Author, append_record
 from registry.records import AuditRecord, Kind, Outcome
-from registry.registry import Author, Registry
+from registry.registry import Registry
 from registry.store import Store
 from registry.times import now, to_us
 
@@ -40,7 +41,7 @@ def add_destination(registry: Registry, destination: Destination, author: Author
         if any(one.name == destination.name for one in tx.destinations()):
             raise DestinationExists(destination.name)
         tx.add_destination(destination)
-        registry.record(
+        append_record(
             tx, "destination.add", author, destination.created,
             subject=destination.name, reason=_describe(destination),
         )  # fmt: skip
@@ -51,7 +52,7 @@ def remove_destination(registry: Registry, name: str, author: Author) -> Destina
     with registry.store.write() as tx:
         removed = find_destination(tx, name)
         tx.remove_destination(name)
-        registry.record(tx, "destination.remove", author, now(), subject=name)
+        append_record(tx, "destination.remove", author, now(), subject=name)
     return removed
 
 
@@ -82,7 +83,7 @@ def resume_destination(registry: Registry, name: str, author: Author) -> Destina
         find_destination(tx, name)
         at = now()
         tx.resume_destination(name, at)
-        registry.record(tx, "destination.resume", author, at, subject=name)
+        append_record(tx, "destination.resume", author, at, subject=name)
         return find_destination(tx, name)
 
 
@@ -95,7 +96,7 @@ def send_again(registry: Registry, number: int, author: Author) -> Delivery:
         at = now()
         tx.send_again(number, at)
         subject = f"{number} to {delivery.destination}"
-        registry.record(tx, "delivery.retry", author, at, subject=subject)
+        append_record(tx, "delivery.retry", author, at, subject=subject)
         return tx.delivery(number) or delivery
 
 
@@ -108,7 +109,7 @@ def send_dead_again(registry: Registry, author: Author) -> int:
                 tx.send_again(delivery.number, at)
             count += len(dead)
         if count:
-            registry.record(tx, "delivery.retry", author, at, subject="all dead", count=count)
+            append_record(tx, "delivery.retry", author, at, subject="all dead", count=count)
     return count
 
 

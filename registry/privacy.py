@@ -14,8 +14,9 @@ from registry.errors import InvalidRequest, SubjectNotFound, UnderHold
 from registry.names import check_reason, is_subject
 from registry.payload_policy import PayloadPolicy, check_policy
 from registry.reader import Reader
+from registry.recording import Author, append_record
 from registry.records import Kind
-from registry.registry import Author, Registry
+from registry.registry import Registry
 from registry.retention import Retention, check_retention, effective_policy
 from registry.stores.payloads import Subject
 from registry.times import now
@@ -116,7 +117,7 @@ def erase(registry: Registry, subject: str, reason: str, author: Author) -> Eras
             raise SubjectNotFound
         _check_hold(tx, found)
         payloads = tx.erase(found)
-        record = registry.record(
+        record = append_record(
             tx, "erase", author, now(), kind=Kind.ERASURE,
             subject=found.id.hex(), count=payloads, reason=reason,
         )  # fmt: skip
@@ -161,4 +162,4 @@ def _change_hold(
         value = msgspec.json.encode(reason).decode() if is_held else None
         service.put_value(tx, SettingName.HOLD, model, value)
         action = "hold.set" if is_held else "hold.lift"
-        registry.record(tx, action, author, now(), model=model, reason=reason)
+        append_record(tx, action, author, now(), model=model, reason=reason)

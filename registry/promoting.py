@@ -31,8 +31,9 @@ from registry.promotion_news import promotion_decided, promotion_requested
 from registry.promotion_policy import PromotionPolicy, check_promotion_policy
 from registry.promotions import Promotion, PromotionState
 from registry.reader import Reader
+from registry.recording import Author, append_record
 from registry.records import AuditRecord
-from registry.registry import Author, Registry
+from registry.registry import Registry
 from registry.rolling_out import find_passed
 from registry.store import Transaction
 from registry.truth_guards import check_metrics
@@ -142,7 +143,7 @@ def approve(registry: Registry, promotion_id: str, reason: str, author: Author) 
         changed = changes(promotion, case)
         if changed:
             raise PromotionStale(promotion_id, changed)
-        _end(registry, tx, promotion, Decision.APPROVE, reason=reason, author=author, at=at)
+        _end(tx, promotion, Decision.APPROVE, reason=reason, author=author, at=at)
         asked_by = Author(principal=promotion.author)
         return registry.make_champion(tx, case, promotion.reason, asked_by, promotion=promotion_id)
 
@@ -155,7 +156,7 @@ def reject(registry: Registry, promotion_id: str, reason: str, author: Author) -
     check_reason(reason)
     with registry.store.write() as tx:
         promotion, at = _promotion(tx, promotion_id), registry.clock()
-        return _end(registry, tx, promotion, Decision.REJECT, reason=reason, author=author, at=at)
+        return _end(tx, promotion, Decision.REJECT, reason=reason, author=author, at=at)
 
 
 def expire_due(registry: Registry, author: Author) -> list[Promotion]:
@@ -165,7 +166,7 @@ def expire_due(registry: Registry, author: Author) -> list[Promotion]:
         return []
     with registry.store.write() as tx:
         return [
-            _end(registry, tx, one, Decision.EXPIRE, reason=_TIME_IS_OVER, author=author, at=at)
+            _end(tx, one, Decision.EXPIRE, reason=_TIME_IS_OVER, author=author, at=at)
             for one in _due(tx, at)
         ]
 
@@ -226,7 +227,7 @@ def _hold(
     at = registry.clock()
     _refuse_second(tx, case, at)
     evidence = digest_of(msgspec.json.encode(case.evidence))
-    record = registry.record(
+    record = append_record(
         tx, "promotion.request", author, at,
         version=version, previous=case.champion, subject=evidence, reason=reason,
     )  # fmt: skip
@@ -266,7 +267,6 @@ def _make(case: Case, record: AuditRecord, evidence: str, at: datetime) -> Promo
 
 
 def _end(
-    registry: Registry,
     tx: Transaction,
     promotion: Promotion,
     decision: Decision,
@@ -277,7 +277,7 @@ def _end(
 ) -> Promotion:
     """Keep what became of a request, with its record, and let people know."""
     state = decide(promotion, decision, at)
-    record = registry.record(
+    record = append_record(
         tx, f"promotion.{decision}", author, at,
         version=tx.version(promotion.model, promotion.version),
         subject=promotion.id, reason=reason,

@@ -4,23 +4,17 @@ and what people are told of it.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from registry import lifecycle
 from registry.admission.admit import admit
-from registry.announcing import announce, champion_moved, version_published, version_retired
+from registry.alias_moves import move_alias
+from registry.announcing import announce, version_published, version_retired
 from registry.artifacts import Artifacts, digest_of
 from registry.coherence import check_reference
-from registry.entry import new_record_id
-from registry.errors import (
-    AliasNotFound,
-    KeyNotFound,
-    ModelNotFound,
-    VersionNotFound,
-)
+from registry.errors import AliasNotFound, KeyNotFound, ModelNotFound, VersionNotFound
 from registry.manifest import Draft, Manifest, write_manifest
 from registry.names import (
     check_alias_name,
@@ -29,16 +23,15 @@ from registry.names import (
     check_reason,
     refuse_champion,
 )
-from registry.phases import Action
 from registry.promotion_case import Case, consider, pass_alone, promotion_policy
 from registry.promotion_evidence import Check, TruthScore
 from registry.promotion_news import promotion_forced
 from registry.reader import Reader
-from registry.records import AuditRecord, Kind, Outcome
-from registry.rollout_history import go_on, refuse_challenger
+from registry.recording import Author, append_record
+from registry.rollout_history import refuse_challenger
 from registry.rules import check_rules
 from registry.store import Store, Transaction
-from registry.times import now, to_us
+from registry.times import now
 from registry.versions import CHAMPION, AliasCause, AliasChange, Version, VersionState
 from registry.workers import Key
 
@@ -50,17 +43,6 @@ TruthSource = Callable[["Registry", str, int], Sequence[TruthScore]]
 def no_truth(registry: "Registry", model: str, number: int) -> Sequence[TruthScore]:
     """Say that nothing was scored against ground truth."""
     return ()
-
-
-class Author(Struct, frozen=True, kw_only=True):
-    """Who asks for a change, and from where.
-
-    `roles` are those of the key; None stands for whoever has the data itself, and so every right.
-    """
-
-    principal: str
-    source: str | None = None
-    roles: frozenset[str] | None = None
 
 
 class LiveVersion(Struct, frozen=True, kw_only=True):
@@ -124,7 +106,7 @@ class Registry:
                 created=self.clock(),
             )
             tx.add_version(version)
-            record = self.record(tx, "publish", author, version.created, version=version)
+            record = append_record(tx, "publish", author, version.created, version=version)
             announce(tx, version_published(record))
         return version
 
@@ -183,10 +165,11 @@ class Registry:
         The record names the request that was approved, or what force passed over; of that everybody
         is told.
         """
-        change = self._move_alias(
+        change = move_alias(
             tx,
             AliasCause.PROMOTE,
             author,
+            self.clock(),
             model=case.version.model,
             alias=CHAMPION,
             version=case.version,
@@ -210,10 +193,11 @@ class Registry:
             retired = frozenset(v.number for v in versions if v.state is VersionState.RETIRED)
             history = [c for c in tx.alias_changes(model) if c.alias == CHAMPION]
             target = lifecycle.rollback_target(model, history, retired, number)
-            return self._move_alias(
+            return move_alias(
                 tx,
                 AliasCause.ROLL_BACK,
                 author,
+                self.clock(),
                 model=model,
                 alias=CHAMPION,
                 version=_version(tx, model, target),
@@ -229,10 +213,11 @@ class Registry:
         with self.store.write() as tx:
             version = _version(tx, model, number)
             lifecycle.advance(version, lifecycle.Step.POINT)
-            return self._move_alias(
+            return move_alias(
                 tx,
                 AliasCause.POINT,
                 author,
+                self.clock(),
                 model=model,
                 alias=alias,
                 version=version,
@@ -247,10 +232,11 @@ class Registry:
             _versions(tx, model)
             if alias not in tx.aliases(model):
                 raise AliasNotFound(model, alias)
-            return self._move_alias(
+            return move_alias(
                 tx,
                 AliasCause.REMOVE,
                 author,
+                self.clock(),
                 model=model,
                 alias=alias,
                 version=None,
@@ -269,7 +255,9 @@ class Registry:
             names = [alias for alias, named in tx.aliases(model).items() if named == number]
             state = lifecycle.advance(version, lifecycle.Step.RETIRE, names)
             tx.set_state(model, number, state)
-            record = self.record(tx, "retire", author, self.clock(), version=version, reason=reason)
+            record = append_record(
+                tx, "retire", author, self.clock(), version=version, reason=reason
+            )
             announce(tx, version_retired(record))
             return msgspec.structs.replace(version, state=state)
 
@@ -306,7 +294,7 @@ class Registry:
         with self.store.write() as tx:
             tx.add_key(key)
             reason = f"{key.name}: {', '.join(key.roles)}"
-            self.record(tx, "key.create", author, key.created, subject=key.id, reason=reason)
+            append_record(tx, "key.create", author, key.created, subject=key.id, reason=reason)
 
     def revoke_key(self, key_id: str, author: Author) -> Key:
         """End a key; revoking it again changes nothing. Raises KeyNotFound."""
@@ -318,102 +306,8 @@ class Registry:
                 return key
             at = self.clock()
             tx.revoke_key(key_id, at)
-            self.record(tx, "key.revoke", author, at, subject=key_id)
+            append_record(tx, "key.revoke", author, at, subject=key_id)
             return msgspec.structs.replace(key, revoked=at)
-
-    def _move_alias(
-        self,
-        tx: Transaction,
-        cause: AliasCause,
-        author: Author,
-        *,
-        model: str,
-        alias: str,
-        version: Version | None,
-        reason: str,
-        subject: str | None = None,
-    ) -> AliasChange:
-        at = self.clock()
-        record = self.record(
-            tx,
-            cause.value,
-            author,
-            at,
-            model=model,
-            version=version,
-            alias=alias,
-            previous=tx.aliases(model).get(alias),
-            subject=subject,
-            reason=reason,
-        )
-        change = AliasChange(
-            model=model,
-            alias=alias,
-            version=None if version is None else version.number,
-            cause=cause,
-            at=at,
-            principal=author.principal,
-            reason=reason,
-            record_id=record.id,
-        )
-        tx.add_alias_change(change)
-        if alias == CHAMPION:
-            announce(tx, champion_moved(record, change))
-            self._end_rollouts(tx, change, author)
-        return change
-
-    def _end_rollouts(self, tx: Transaction, change: AliasChange, author: Author) -> None:
-        """End the rollouts of a model whose champion has moved: what they compare with is gone."""
-        for rollout in tx.open_rollouts():
-            if rollout.model != change.model:
-                continue
-            is_its_own = rollout.plan.challenger == change.version
-            is_promoted = is_its_own and change.cause is AliasCause.PROMOTE
-            action = Action.PROMOTE if is_promoted else Action.ABORT
-            record = self.record(
-                tx,
-                f"rollout.{action}",
-                author,
-                change.at,
-                version=tx.version(rollout.model, rollout.plan.challenger),
-                previous=rollout.champion,
-                rollout=rollout.id,
-                reason=change.reason
-                if is_promoted
-                else f"version {change.version} became champion by {change.cause}: {change.reason}",
-            )
-            go_on(tx, record, rollout, action)
-
-    def record(
-        self,
-        tx: Transaction,
-        action: str,
-        author: Author,
-        at: datetime,
-        *,
-        kind: Kind = Kind.ADMIN,
-        version: Version | None = None,
-        model: str | None = None,
-        **details: Any,
-    ) -> AuditRecord:
-        """Append the record of what is done in the same transaction."""
-        time_ns = to_us(at) * 1000
-        record = AuditRecord(
-            id=new_record_id(time_ns),
-            kind=kind,
-            time=str(time_ns),
-            outcome=Outcome.DONE,
-            action=action,
-            principal=author.principal,
-            source=author.source,
-            model=model if version is None else version.model,
-            version=None if version is None else version.number,
-            digest=None if version is None else version.artifact,
-            manifest=None if version is None else version.manifest,
-            **details,
-        )
-        tx.append(record)
-        return record
 
 
 def _versions(view: Reader, model: str) -> list[Version]:

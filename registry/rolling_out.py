@@ -16,7 +16,8 @@ from registry.phases import Action, first_phase, passing
 from registry.plan_check import check_plan
 from registry.promotion_evidence import TruthScore
 from registry.reader import Reader
-from registry.registry import Author, Registry
+from registry.recording import Author, append_record
+from registry.registry import Registry
 from registry.rollout_history import begin, go_on, refuse_challenger
 from registry.rollout_start import find_versions, fit_versions, fix_edges, place_share
 from registry.rollouts import Assessment, Phase, Plan, Rollout
@@ -51,7 +52,7 @@ def start(
         fitted = fit_versions(registry, plan, champion, challenger)
         salt, base = place_share(tx, model, plan)
         at = now()
-        record = registry.record(
+        record = append_record(
             tx, f"rollout.{Action.START}", author, at,
             version=challenger, previous=champion.number, subject=_digest(fitted), reason=reason,
         )  # fmt: skip
@@ -111,9 +112,7 @@ def advance(registry: Registry, rollout_id: str, assessment: Assessment, author:
             f"the challenger was no worse on {assessment.requests:,} requests in"
             f" {rollout.stage_name}"
         )
-        return _go_on(
-            registry, tx, rollout, action, reason=reason, author=author, assessment=assessment
-        )
+        return _go_on(tx, rollout, action, reason=reason, author=author, assessment=assessment)
 
 
 def roll_back(
@@ -140,7 +139,7 @@ def trip(registry: Registry, rollout_id: str, reason: str, author: Author) -> Ro
         rollout = find_rollout(tx, rollout_id)
         if rollout.phase.is_over:
             return rollout
-        return _go_on(registry, tx, rollout, Action.ROLL_BACK, reason=reason, author=author)
+        return _go_on(tx, rollout, Action.ROLL_BACK, reason=reason, author=author)
 
 
 def expire(
@@ -217,9 +216,7 @@ def _end(
     check_reason(reason)
     with registry.store.write() as tx:
         rollout = find_rollout(tx, rollout_id)
-        return _go_on(
-            registry, tx, rollout, action, reason=reason, author=author, assessment=assessment
-        )
+        return _go_on(tx, rollout, action, reason=reason, author=author, assessment=assessment)
 
 
 def _set_paused(
@@ -230,11 +227,10 @@ def _set_paused(
         rollout = find_rollout(tx, rollout_id)
         if not rollout.phase.is_over and rollout.is_paused == (action is Action.PAUSE):
             return rollout
-        return _go_on(registry, tx, rollout, action, reason=reason, author=author)
+        return _go_on(tx, rollout, action, reason=reason, author=author)
 
 
 def _go_on(
-    registry: Registry,
     tx: Transaction,
     rollout: Rollout,
     action: Action,
@@ -243,7 +239,7 @@ def _go_on(
     author: Author,
     assessment: Assessment | None = None,
 ) -> Rollout:
-    record = registry.record(
+    record = append_record(
         tx, f"rollout.{action}", author, now(),
         version=tx.version(rollout.model, rollout.plan.challenger), previous=rollout.champion,
         subject=None if assessment is None else _digest(assessment),

@@ -10,7 +10,8 @@ from registry.announcing import announce, service_changed
 from registry.errors import Conflict, ModelNotFound, clip
 from registry.names import check_reason
 from registry.reader import Reader
-from registry.registry import Author, Registry
+from registry.recording import Author, append_record
+from registry.registry import Registry
 from registry.store import Transaction
 from registry.times import now
 from registry.workers import Setting, SettingName
@@ -53,7 +54,7 @@ def change_setting(
             _check_model(tx, model)
         value = change(values(tx, name).get(model))
         put_value(tx, name, model, value)
-        registry.record(tx, f"{name}.set", author, now(), model=model, reason=value)
+        append_record(tx, f"{name}.set", author, now(), model=model, reason=value)
 
 
 def put_value(tx: Transaction, name: SettingName, model: str | None, value: str | None) -> None:
@@ -85,7 +86,7 @@ def _change_service(
             return
         put_value(tx, SettingName.UNLOADED, model, "true" if is_unloaded else None)
         action = "unload" if is_unloaded else "load"
-        record = registry.record(tx, action, author, now(), model=model, reason=reason)
+        record = append_record(tx, action, author, now(), model=model, reason=reason)
         announce(tx, service_changed(record))
 
 

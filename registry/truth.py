@@ -18,8 +18,9 @@ from registry.entry import commit, decode_record, new_salt
 from registry.errors import InvalidRequest, clip
 from registry.labels import AnswerKept, Batch, Label
 from registry.names import MAX_LABEL
+from registry.recording import Author, append_record
 from registry.records import AuditRecord, Kind, Lane, Outcome
-from registry.registry import Author, Registry
+from registry.registry import Registry
 from registry.store import Transaction
 from registry.times import now
 from registry.truth_policy import (
@@ -115,7 +116,7 @@ def give_feedback(
         taking = _Taking(registry, tx, model, journaled)
         for index, one in enumerate(given):
             taking.take(index, one)
-        return _keep(registry, tx, taking, author)
+        return _keep(tx, taking, author)
 
 
 def encode_labels(labels: Sequence[Label]) -> bytes:
@@ -211,14 +212,14 @@ class _Taking:
         return self._targets[number]
 
 
-def _keep(registry: Registry, tx: Transaction, taking: _Taking, author: Author) -> FeedbackTaken:
+def _keep(tx: Transaction, taking: _Taking, author: Author) -> FeedbackTaken:
     """Keep what was taken, with its record."""
     at, salt = now(), new_salt()
     refused: dict[str, int] = {}
     for one in taking.refused:
         refused[one.code] = refused.get(one.code, 0) + 1
     counts = {"new": taking.new, "repeated": taking.repeated, "corrected": taking.corrected}
-    record = registry.record(
+    record = append_record(
         tx, "feedback", author, at, kind=Kind.FEEDBACK, model=taking.model,
         input=commit(salt, encode_labels(taking.kept)) if taking.kept else None,
         count=len(taking.kept), reason=", ".join(_in_words(counts, refused)),

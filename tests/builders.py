@@ -20,7 +20,8 @@ from onnx import TensorProto, checker, helper, numpy_helper
 from gateway.security import Role, make_key
 from registry.artifacts import Artifacts
 from registry.manifest import Draft
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 from registry.store import open_store
 from registry.times import now
 from registry.versions import Version

@@ -13,6 +13,7 @@ from registry.manifest import (
     TensorSpec,
     write_manifest,
 )
+from registry.recording import append_record
 from registry.registry import Registry
 from registry.rollouts import Assessment, Guard, GuardKind, Judgement, Plan, Rollout, Step, Verdict
 from registry.times import now
@@ -65,7 +66,7 @@ def add_version(registry: Registry, model: str, manifest: Manifest | None = None
             created=now(),
         )
         tx.add_version(version)
-        registry.record(tx, "publish", AUTHOR, version.created, version=version)
+        append_record(tx, "publish", AUTHOR, version.created, version=version)
     return version
 
 

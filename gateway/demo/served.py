@@ -19,7 +19,8 @@ from gateway.demo.replay import MODEL, Reply, replay
 from gateway.security import Role, make_key
 from registry.errors import StoreUnavailable
 from registry.manifest import Draft
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 from registry.times import now
 
 DEMO = Author(principal="local:demo")

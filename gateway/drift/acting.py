@@ -12,7 +12,8 @@ from registry.drift import Fallback, fallbacks
 from registry.drift_policy import DriftAction, acting
 from registry.lifecycle import champions
 from registry.reader import Reader
-from registry.registry import Author, Registry
+from registry.recording import Author, append_record
+from registry.registry import Registry
 from registry.store import Transaction
 from registry.times import now
 from registry.versions import CHAMPION, Version, VersionState
@@ -48,7 +49,7 @@ class Fallbacks:
         service.put_value(tx, SettingName.FALLBACK, model, value)
         for fallback, action in ((present, "fallback.end"), (wanted, "fallback.begin")):
             if fallback is not None:
-                record = self._registry.record(
+                record = append_record(
                     tx, action, CONTROLLER, now(),
                     version=tx.version(model, fallback.version), previous=fallback.champion,
                     reason=self._reason(tx, model),

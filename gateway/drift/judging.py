@@ -22,6 +22,7 @@ from registry.drift import tell_of
 from registry.drift_policy import DriftPolicy, drift_policy
 from registry.findings import Finding, FindingState, feature_name
 from registry.manifest import Manifest, RuleKind
+from registry.recording import append_record
 from registry.records import Kind
 from registry.registry import Clock, Registry
 from registry.store import Transaction
@@ -160,7 +161,7 @@ class Judge:
             evidence=told.e_value,
             records=records_to_look_at(tx, version, told.input, told.since, told.at),
         )
-        record = self._registry.record(
+        record = append_record(
             tx, "found", CONTROLLER, told.at, kind=Kind.FINDING, version=version,
             subject=finding.feature, reason=sentence(finding),
         )  # fmt: skip
@@ -170,7 +171,7 @@ class Judge:
         logger.warning("finding", record_id=record.id, model=version.model, reason=record.reason)
 
     def _end(self, tx: Transaction, finding: Finding, at: datetime, why: str) -> None:
-        record = self._registry.record(
+        record = append_record(
             tx, "ended", CONTROLLER, at, kind=Kind.FINDING,
             version=tx.version(finding.model, finding.version), subject=finding.feature,
             reason=f"{why} (finding {finding.id})",

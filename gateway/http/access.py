@@ -6,7 +6,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from gateway.security import Keyring, Role, authenticate, authorise, read_credential
-from registry.registry import Author
+from registry.recording import Author
 from registry.workers import Key
 
 _OPTION = "roles"

@@ -17,7 +17,8 @@ from gateway.replay.asking import Asking, record_replay
 from gateway.replay.what_if import WhatIf
 from gateway.security import Role
 from registry.audit.replay import Replay
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 
 
 class ReplayRequest(Struct, forbid_unknown_fields=True):

@@ -22,7 +22,8 @@ from gateway.metrics import Meter
 from gateway.metrics.snapshot import Counts, total
 from gateway.security import Role
 from registry import rolling_out
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 from registry.rollout_file import parse_plan
 from registry.rollouts import Rollout, RolloutChange
 from registry.trials import Trial, try_out

@@ -9,7 +9,8 @@ from gateway.notifications.secrets import Secrets, new_key
 from registry.errors import RegistryError
 from registry.events import Destination, EventType, Form
 from registry.notifications import add_destination, remove_destination
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 from registry.times import now
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from registry.announcing import announce, contract_resumed, contract_suspended
-from registry.registry import Author, Clock, Registry
+from registry.recording import Author, append_record
+from registry.registry import Clock, Registry
 from registry.times import now
 
 Name = tuple[str, int]  # a model and the number of its version
@@ -46,7 +47,7 @@ class Suspensions:
 
     def _begin(self, name: Name, reason: str) -> None:
         with self._registry.store.write() as tx:
-            record = self._registry.record(
+            record = append_record(
                 tx, "contract.suspend", self._author, self._clock(),
                 version=tx.version(*name), reason=reason,
             )  # fmt: skip
@@ -54,7 +55,7 @@ class Suspensions:
 
     def _end(self, name: Name) -> None:
         with self._registry.store.write() as tx:
-            record = self._registry.record(
+            record = append_record(
                 tx, "contract.resume", self._author, self._clock(), version=tx.version(*name)
             )
             announce(tx, contract_resumed(record))

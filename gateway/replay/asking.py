@@ -9,8 +9,9 @@ from registry.audit.query import AuditTrail
 from registry.audit.replay import Engine, Replay, Replayer
 from registry.entry import Payload
 from registry.errors import Gone, PayloadNotFound
+from registry.recording import Author, append_record
 from registry.records import AuditRecord, Kind, RecordFilter
-from registry.registry import Author, Registry
+from registry.registry import Registry
 from registry.times import now
 
 Ask = Callable[[AuditRecord, Payload | None], Replay | WhatIf]
@@ -71,7 +72,7 @@ def record_replay(registry: Registry, author: Author, replay: Replay | WhatIf) -
         asked = None
         if replay.model is not None and replay.version is not None:
             asked = tx.version(replay.model, replay.version)
-        registry.record(
+        append_record(
             tx,
             "replay",
             author,
@@ -90,6 +91,6 @@ def record_replays(
     """Record that many records of a model were replayed at once, and what came of it."""
     with registry.store.write() as tx:
         asked = None if version is None else tx.version(model, version)
-        registry.record(
+        append_record(
             tx, "replay", author, now(), kind=Kind.REPLAY, version=asked, model=model, reason=said
         )

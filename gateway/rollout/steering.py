@@ -16,7 +16,8 @@ from registry.errors import RegistryError
 from registry.names import MAX_REASON
 from registry.promotion_case import promotion_policy
 from registry.promotion_evidence import TruthScore
-from registry.registry import Author, Clock, Registry
+from registry.recording import Author
+from registry.registry import Clock, Registry
 from registry.rollouts import Finish, Phase, Rollout, Verdict
 from registry.times import now
 

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.security import Role, make_key
+from registry.recording import append_record
 from registry.registry import Registry
 from registry.times import now
 from tests.builders import (
@@ -100,7 +101,7 @@ def served(running: tuple[Gateway, Registry, Any], request: pytest.FixtureReques
         version = replace(like, model=model, number=number)
         with registry.store.write() as tx:
             tx.add_version(version)
-            registry.record(tx, "publish", AUTHOR, now(), version=version)
+            append_record(tx, "publish", AUTHOR, now(), version=version)
     registry.promote(model, 1, "the first", AUTHOR)
     served = Served(gateway, clients, model)
     served.set_policy(**TWO)

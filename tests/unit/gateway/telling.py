@@ -9,6 +9,7 @@ from gateway.notifications.secrets import Secrets
 from gateway.notifications.sending import Sender
 from registry.announcing import announce, make_event
 from registry.events import Delivery, DeliveryState, Event, EventType, Form
+from registry.recording import append_record
 from registry.registry import Registry
 from registry.times import now
 from tests.builders import AUTHOR
@@ -47,7 +48,7 @@ class Teller:
 
     def announce(self, summary: str = "Something happened.") -> Event:
         with self.store.write() as tx:
-            record = self.registry.record(tx, "test", AUTHOR, self.clock())
+            record = append_record(tx, "test", AUTHOR, self.clock())
             event = make_event(record, EventType.CHAMPION_MOVED, summary)
             announce(tx, event)
         return event

@@ -172,7 +172,7 @@ def test_a_look_that_fails_has_changed_nothing_and_is_made_again(
         raise StoreUnavailable("full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "record", fail)
+        patch.setattr("gateway.drift.judging.append_record", fail)
         with pytest.raises(StoreUnavailable):
             judge.look("m", 1)
     assert registry.store.blocks("m", 1) == blocks

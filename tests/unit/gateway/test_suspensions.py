@@ -6,8 +6,9 @@ import pytest
 
 from gateway.notifications.suspensions import Share, Suspensions
 from registry.entry import decode_record
+from registry.recording import Author
 from registry.records import AuditRecord, Kind, RecordFilter
-from registry.registry import Author, Registry
+from registry.registry import Registry
 from tests.builders import AUTHOR, linear_model, publish
 from tests.unit.gateway.telling import Teller
 

@@ -17,8 +17,9 @@ from registry.manifest import (
     TensorSpec,
     write_manifest,
 )
+from registry.recording import Author, append_record
 from registry.records import AuditRecord, Kind
-from registry.registry import Author, Registry
+from registry.registry import Registry
 from registry.rollouts import (
     Assessment,
     Guard,
@@ -112,7 +113,7 @@ def add_version(
     )
     with registry.store.write() as tx:
         tx.add_version(version)
-        registry.record(tx, "publish", CARL, NOON, version=version)
+        append_record(tx, "publish", CARL, NOON, version=version)
     return version
 
 
@@ -152,7 +153,7 @@ def find(registry: Registry, version: int) -> Finding:
     """Let something be found in the traffic of a version."""
     at = registry.clock()
     with registry.store.write() as tx:
-        record = registry.record(
+        record = append_record(
             tx, "found", CARL, at, kind=Kind.FINDING, version=tx.version(MODEL, version)
         )
         finding = Finding(

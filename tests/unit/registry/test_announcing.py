@@ -9,6 +9,7 @@ from registry.announcing import announce, make_event
 from registry.entry import decode_record
 from registry.events import Destination, Event, EventType, Form
 from registry.notifications import add_destination
+from registry.recording import append_record
 from registry.records import RecordFilter
 from registry.registry import Registry
 from registry.times import now
@@ -140,7 +141,7 @@ def test_where_nobody_is_told_nothing_is_kept(registry: Registry) -> None:
 def test_what_is_undone_is_not_told(registry: Registry) -> None:
     tell(registry, "ops")
     with pytest.raises(ZeroDivisionError), registry.store.write() as tx:
-        record = registry.record(tx, "test", AUTHOR, now())
+        record = append_record(tx, "test", AUTHOR, now())
         announce(tx, make_event(record, EventType.TEST, "Something."))
         raise ZeroDivisionError
 
@@ -150,7 +151,7 @@ def test_what_is_undone_is_not_told(registry: Registry) -> None:
 def test_an_event_has_the_moment_of_its_record_and_an_id_of_its_own(registry: Registry) -> None:
     at = now() - timedelta(days=3)
     with registry.store.write() as tx:
-        record = registry.record(tx, "test", AUTHOR, at)
+        record = append_record(tx, "test", AUTHOR, at)
     first, second = (make_event(record, EventType.TEST, "Something.") for _ in range(2))
 
     assert first.time == second.time == at

@@ -22,6 +22,7 @@ from registry.errors import (
     PromotionHeld,
 )
 from registry.findings import Finding, FindingState
+from registry.recording import append_record
 from registry.records import AuditRecord, Kind
 from registry.registry import Registry
 from tests.builders import AUTHOR, linear_model, publish
@@ -39,7 +40,7 @@ def last_record(registry: Registry) -> AuditRecord:
 def find(registry: Registry, version: int = 1, **fields: Any) -> Finding:
     """Let something be found in the traffic of `sum`."""
     with registry.store.write() as tx:
-        record = registry.record(
+        record = append_record(
             tx, "found", AUTHOR, NOON, kind=Kind.FINDING, version=tx.version("sum", version)
         )
         defaults = {

@@ -11,6 +11,7 @@ from registry.audit.segment_writer import SegmentWriter
 from registry.entry import Entry, commit, decode_record, encode_record
 from registry.errors import InvalidRequest, ModelNotFound
 from registry.labels import Label
+from registry.recording import append_record
 from registry.records import AuditRecord, Kind, Lane, Outcome, RecordFilter
 from registry.registry import Registry
 from registry.times import from_us, now
@@ -135,7 +136,7 @@ def test_what_was_erased_or_expired_gets_no_label(
         assert subject is not None
         tx.erase(subject)
         tx.expire([index])
-        registry.record(tx, "gone", AUTHOR, now())
+        append_record(tx, "gone", AUTHOR, now())
 
     taken = tell(registry, tmp_path, "sum", *((one, 0) for one in ids))
 

@@ -32,7 +32,8 @@ from registry.events import Destination, EventType, Form
 from registry.promotion_evidence import TruthScore
 from registry.promotion_policy import PromotionPolicy, RolloutNeed, TruthNeed
 from registry.promotions import Promotion, PromotionState
-from registry.registry import Author, Registry
+from registry.recording import Author, append_record
+from registry.registry import Registry
 from registry.rollouts import GuardKind, Phase
 from registry.store import open_store
 from registry.versions import AliasCause, AliasChange
@@ -467,7 +468,7 @@ def test_everybody_is_told_what_waits_what_became_of_it_and_what_was_forced(
     )  # fmt: skip
     with governed.store.write() as tx:
         tx.add_destination(destination)
-        governed.record(tx, "destination.create", CARL, NOON)
+        append_record(tx, "destination.create", CARL, NOON)
     set_policy(governed, replace(TWO, request_hours=1))
 
     asked = ask(governed, 3)

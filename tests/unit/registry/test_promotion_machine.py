@@ -28,7 +28,7 @@ from registry.drift_policy import DriftAction, DriftPolicy
 from registry.errors import RegistryError
 from registry.promotion_policy import NOBODY, PromotionPolicy, RolloutNeed
 from registry.promotions import Promotion
-from registry.registry import Author
+from registry.recording import Author
 from registry.rollouts import Guard, GuardKind, Plan, Step, Verdict
 from registry.store import open_store
 from registry.versions import AliasCause

@@ -29,8 +29,9 @@ from registry.errors import (
 )
 from registry.integrity import inspect_versions
 from registry.manifest import Action, Contract, Draft, Lineage, Metric, Rule, RuleKind
+from registry.recording import Author
 from registry.records import AuditRecord, Kind, Outcome, RecordFilter
-from registry.registry import Author, Registry
+from registry.registry import Registry
 from registry.store import Transaction, open_store
 from registry.times import to_us
 from registry.versions import AliasCause, Version, VersionState

@@ -30,8 +30,9 @@ from registry.errors import (
 )
 from registry.events import EventType
 from registry.manifest import Signature
+from registry.recording import Author
 from registry.records import AuditRecord
-from registry.registry import Author, Registry
+from registry.registry import Registry
 from registry.rollouts import Guard, GuardKind, Phase, Plan, Rollout, Verdict
 from registry.versions import VersionState
 from tests.builders import AUTHOR, open_registry

@@ -25,7 +25,8 @@ from registry import rolling_out
 from registry.entry import decode_record
 from registry.errors import Conflict
 from registry.phases import BEGINNINGS, TRANSITIONS, Action
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 from registry.rollouts import POINTS, Phase, Rollout, Verdict
 from registry.versions import CHAMPION, VersionState
 from tests.builders import AUTHOR, Count, open_registry

@@ -21,7 +21,8 @@ from registry import promoting, rolling_out
 from registry.promotion_evidence import TruthScore
 from registry.promotion_policy import PromotionPolicy, TruthNeed
 from registry.promotions import PromotionState
-from registry.registry import Author, Registry
+from registry.recording import Author
+from registry.registry import Registry
 from registry.rollouts import (
     Finish,
     Guard,

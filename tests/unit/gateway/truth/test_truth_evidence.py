@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gateway.rollout.steering import Steering
 from gateway.truth.evidence import LaneRow, RolloutTruth, TruthReader, paired, unpaired
 from registry import rolling_out, truth
+from registry.recording import append_record
 from registry.records import Lane
 from registry.registry import Registry
 from registry.rollouts import (
@@ -200,7 +201,7 @@ def test_labels_that_went_with_their_payloads_are_evidence_no_more(
     reader = RolloutTruth(registry)
     first = reader.evidence(rollout(), NOON + 2 * HOUR)
     with registry.store.write() as tx:  # the payloads go, and their labels with them
-        registry.record(tx, "gone", AUTHOR, NOON)
+        append_record(tx, "gone", AUTHOR, NOON)
         tx.expire([found[0] for one in canary[:5] if (found := registry.store.record(one))])
 
     second = reader.evidence(rollout(), NOON + 3 * HOUR)

@@ -23,6 +23,7 @@ from registry.errors import (
     VersionNotFound,
 )
 from registry.manifest import Draft
+from registry.recording import append_record
 from registry.records import Lane
 from registry.reference import derive_reference
 from registry.registry import Registry
@@ -298,7 +299,7 @@ def test_a_report_of_nothing_says_what_it_lacks(
         policy = msgspec.json.encode(TruthPolicy(output="gone")).decode()
         with registry.store.write() as tx:
             service.put_value(tx, SettingName.TRUTH, "sum", policy)
-            registry.record(tx, "set", AUTHOR, NOON)
+            append_record(tx, "set", AUTHOR, NOON)
 
     found = report(registry)
 
