@@ -5,7 +5,6 @@ Each is one transaction that contains its audit record. How a message is sent is
 
 from datetime import datetime
 
-from registry.entry import new_record_id
 from registry.errors import (
     DeliveryNotFound,
     DestinationExists,
@@ -17,12 +16,12 @@ from registry.events import ANNOUNCED, Delivery, DeliveryState, Destination
 from registry.names import check_destination_name
 from registry.reader import Reader
 from registry.recording import Author, append_record
-from registry.records import AuditRecord, Kind, Outcome
 from registry.registry import Registry
 from registry.store import Store
-from registry.times import now, to_us
+from registry.times import now
 
 _AT_ONCE = 1_000  # deliveries
+_CONTROLLER = Author(principal="controller")
 
 
 def add_destination(registry: Registry, destination: Destination, author: Author) -> None:
@@ -58,20 +57,9 @@ def remove_destination(registry: Registry, name: str, author: Author) -> Destina
 
 def pause_destination(store: Store, name: str, at: datetime, reason: str) -> None:
     """Let nothing be sent to a destination that asked for that; the controller's to call."""
-    time_ns = to_us(at) * 1000
-    record = AuditRecord(
-        id=new_record_id(time_ns),
-        kind=Kind.ADMIN,
-        time=str(time_ns),
-        outcome=Outcome.DONE,
-        action="destination.pause",
-        principal="controller",
-        subject=name,
-        reason=reason,
-    )
     with store.write() as tx:
         tx.pause_destination(name, at)
-        tx.append(record)
+        append_record(tx, "destination.pause", _CONTROLLER, at, subject=name, reason=reason)
 
 
 def resume_destination(registry: Registry, name: str, author: Author) -> Destination:
