@@ -1,8 +1,8 @@
 """The contract of a store: few verbs, each with its guarantee, and `open_store` to get one.
 
-Whoever implements it passes `tests/contracts/test_store.py`. Every verb raises StoreUnavailable
-where the database cannot answer, and InvalidRequest for a number beyond 64 bits or a text that is
-no Unicode; nothing was changed then.
+Whoever implements it passes `tests/contracts`. Every verb raises StoreUnavailable where the
+database cannot answer, and InvalidRequest for a number beyond 64 bits or a text that is no Unicode;
+nothing was changed then.
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ from registry.labels import AnswerCount, Batch, Label
 from registry.records import AuditRecord, Kind, Outcome
 from registry.store import Store
 from registry.times import from_us, to_us
-from tests.contracts.test_store import START, make_record
+from tests.contracts.stored import START, make_record
 
 HOUR = timedelta(hours=1)
 BEGINNING, END = from_us(0), from_us(2**52)

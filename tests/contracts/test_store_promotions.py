@@ -11,7 +11,7 @@ from registry.promotion_evidence import Check, Evidence
 from registry.promotion_policy import PromotionPolicy, RolloutNeed
 from registry.promotions import Promotion, PromotionState
 from registry.store import Store
-from tests.contracts.test_store import START, make_key, make_record
+from tests.contracts.stored import START, make_key, make_record
 
 DAY = timedelta(days=1)
 CLAIM = Claim(principal="key-1", key="a", request="digest")

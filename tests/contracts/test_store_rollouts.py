@@ -6,18 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from registry.errors import Conflict
-from registry.rollouts import (
-    Assessment,
-    Guard,
-    GuardKind,
-    Judgement,
-    Phase,
-    Rollout,
-    Verdict,
-)
+from registry.rollouts import Assessment, Guard, GuardKind, Judgement, Phase, Rollout, Verdict
 from registry.store import Store
 from registry.versions import VersionState
-from tests.contracts.test_store import (
+from tests.contracts.stored import (
     START,
     make_record,
     make_rollout,

@@ -14,7 +14,7 @@ from registry.store import Store, Transaction
 from registry.times import to_us
 from registry.windows import DetectorState, LaneCounts, Span, Window, WorkerCounts
 from tests.contracts.place import Place
-from tests.contracts.test_store import make_record, make_version
+from tests.contracts.stored import make_record, make_version
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MANIFEST = make_version().manifest

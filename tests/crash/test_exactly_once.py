@@ -23,7 +23,7 @@ from registry.records import Kind, Lane, Outcome
 from registry.store import Store, open_store
 from registry.times import from_us
 from registry.windows import LaneCounts, Span
-from tests.contracts.test_store import make_record, make_version
+from tests.contracts.stored import make_record, make_version
 
 WORKERS = 3
 BEGINNING, END = from_us(0), from_us(2**52)
