@@ -28,7 +28,8 @@ from rich.table import Table
 from loadtests import history, machine
 from loadtests.errors import LoadTestError
 from loadtests.results import RESULTS
-from registry.audit.export import Export, Format, writer_of
+from registry.audit.export import Export
+from registry.audit.export_forms import Format, writer_of
 from registry.audit.query import AuditTrail
 from registry.audit.segment_writer import SegmentWriter
 from registry.records import RecordFilter

@@ -11,7 +11,8 @@ import msgspec
 
 from gateway.audit_commands.filters import as_query, before_option, filter_options
 from gateway.settings import Settings
-from registry.audit.export import Format, open_export, writer_of
+from registry.audit.export import open_export
+from registry.audit.export_forms import Format, writer_of
 from registry.audit.published import PublishedLog
 from registry.console import data_dir_option, open_registry, record_read
 from registry.records import RecordFilter

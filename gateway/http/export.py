@@ -12,7 +12,8 @@ from gateway.http.access import open_to
 from gateway.http.filters import FILTERS, Wanted
 from gateway.http.reads import tell_rows
 from gateway.security import Role
-from registry.audit.export import Format, open_export, writer_of
+from registry.audit.export import open_export
+from registry.audit.export_forms import Format, writer_of
 from registry.audit.published import PublishedLog
 from registry.registry import Registry
 

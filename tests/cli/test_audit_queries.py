@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from registry.audit.export import Format
+from registry.audit.export_forms import Format
 from registry.audit.keyfile import KeyFile
 from registry.audit.origins import open_log
 from registry.audit.publisher import Publisher

@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from registry.audit import export as exports
-from registry.audit.export import Export, Format, open_export, writer_of
+from registry.audit import export_forms
+from registry.audit.export import Export, open_export
+from registry.audit.export_forms import Format, writer_of
 from registry.audit.keyfile import KeyFile
 from registry.audit.origins import open_log
 from registry.audit.published import PublishedLog
@@ -283,7 +284,7 @@ def test_a_format_whose_library_is_missing_is_refused_by_name(
     def fail(name: str) -> Any:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(exports.importlib, "import_module", fail)
+    monkeypatch.setattr(export_forms.importlib, "import_module", fail)
 
     with pytest.raises(InvalidRequest, match=r"governed-gateway\[publish\]"):
         writer_of(Format.PARQUET)
