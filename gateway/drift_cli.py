@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import IO
 
 import click
-import msgspec
 from rich.console import Console
 
 from gateway.drift.page import write_page
@@ -18,11 +17,13 @@ from registry.console import (
     data_dir_option,
     local_author,
     open_registry,
+    policy_option,
+    print_json,
     print_table,
+    read_policy,
 )
 from registry.drift_policy import DriftPolicy
-from registry.drift_policy import drift_policy as read_policy
-from registry.errors import InvalidRequest
+from registry.drift_policy import drift_policy as policy_of
 from registry.records import Lane
 from registry.times import now
 
@@ -59,15 +60,15 @@ def show_drift(  # noqa: PLR0917 - click passes them by name
 @click.command("drift-policy")
 @data_dir_option
 @click.argument("model")
-@click.option("--set", "policy", type=click.File("rb"), help="A policy as JSON; - reads it.")
+@policy_option
 def drift_policy(data_dir: Path, model: str, policy: IO[bytes] | None) -> None:
     """Show what is done where the traffic of MODEL leaves its reference, or set it."""
     registry = open_registry(data_dir)
     registry.versions(model)
     if policy is not None:
-        drift.set_drift_policy(registry, model, _read(policy.read()), local_author())
-    shown = msgspec.json.encode(read_policy(registry.store, model))
-    click.echo(msgspec.json.format(shown, indent=2))
+        given = read_policy(policy, DriftPolicy, "drift")
+        drift.set_drift_policy(registry, model, given, local_author())
+    print_json(policy_of(registry.store, model))
 
 
 @click.command("findings")
@@ -92,10 +93,3 @@ def findings(data_dir: Path, model: str, finding: str | None, reason: str | None
             for one in drift.findings(registry, model)
         ),
     )  # fmt: skip
-
-
-def _read(content: bytes) -> DriftPolicy:
-    try:
-        return msgspec.json.decode(content, type=DriftPolicy)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest("policy", f"This is no drift policy: {error}.") from error

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import click
-import msgspec
 
 from gateway.security import Role
 from gateway.truth.apart import matured_scores
@@ -14,6 +13,7 @@ from registry.console import (
     local_author,
     open_registry,
     payload_key_file,
+    print_json,
     print_table,
     printable,
 )
@@ -82,7 +82,7 @@ def show(data_dir: Path, promotion: str) -> None:
         click.echo(f"{name:<10}{printable(value)}")
     _print_checks(one.checks)
     click.echo("The evidence:")
-    click.echo(msgspec.json.format(msgspec.json.encode(one.evidence), indent=2).decode())
+    print_json(one.evidence)
 
 
 @promotions.command("request")
@@ -132,8 +132,7 @@ def promotion_policy(data_dir: Path, model: str, file: Path | None) -> None:
         roles = frozenset(Role)
         policy = read_promotion_policy(file, roles)
         promoting.set_promotion_policy(registry, model, policy, roles, local_author())
-    shown = msgspec.json.encode(read_policy(registry.store, model))
-    click.echo(msgspec.json.format(shown, indent=2).decode())
+    print_json(read_policy(registry.store, model))
 
 
 def _state(review: Review) -> str:

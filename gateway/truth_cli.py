@@ -5,19 +5,25 @@ from pathlib import Path
 from typing import IO
 
 import click
-import msgspec
 from rich.console import Console
 
 from gateway.drift.period import DEFAULT, read_period
 from gateway.truth.reading import read_truth
 from gateway.truth.terminal import print_truth
 from registry import truth
-from registry.console import PIPE_WIDTH, data_dir_option, local_author, open_registry
-from registry.errors import InvalidRequest
+from registry.console import (
+    PIPE_WIDTH,
+    data_dir_option,
+    local_author,
+    open_registry,
+    policy_option,
+    print_json,
+    read_policy,
+)
 from registry.records import Lane
 from registry.times import now
 from registry.truth_policy import TruthPolicy
-from registry.truth_policy import truth_policy as read_policy
+from registry.truth_policy import truth_policy as policy_of
 
 _LANES = click.Choice([lane.value for lane in Lane])
 
@@ -46,7 +52,7 @@ def show_truth(  # noqa: PLR0917 - click passes them by name
         at=now(), version=version, lane=None if lane is None else Lane(lane),
     )  # fmt: skip
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2))
+        print_json(report)
         return
     print_truth(Console(width=None if sys.stdout.isatty() else PIPE_WIDTH), report)
 
@@ -54,19 +60,12 @@ def show_truth(  # noqa: PLR0917 - click passes them by name
 @click.command("truth-policy")
 @data_dir_option
 @click.argument("model")
-@click.option("--set", "policy", type=click.File("rb"), help="A policy as JSON; - reads it.")
+@policy_option
 def truth_policy(data_dir: Path, model: str, policy: IO[bytes] | None) -> None:
     """Show what the answers of MODEL are scored against, or set it."""
     registry = open_registry(data_dir)
     registry.versions(model)
     if policy is not None:
-        truth.set_truth_policy(registry, model, _read(policy.read()), local_author())
-    shown = msgspec.json.encode(read_policy(registry.store, model))
-    click.echo(msgspec.json.format(shown, indent=2))
-
-
-def _read(content: bytes) -> TruthPolicy:
-    try:
-        return msgspec.json.decode(content, type=TruthPolicy)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest("policy", f"This is no truth policy: {error}.") from error
+        given = read_policy(policy, TruthPolicy, "truth")
+        truth.set_truth_policy(registry, model, given, local_author())
+    print_json(policy_of(registry.store, model))

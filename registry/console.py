@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import click
+import msgspec
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -18,10 +19,12 @@ from rich.text import Text
 
 from registry.artifacts import Artifacts
 from registry.audit.reads import read_record
-from registry.errors import RegistryError
+from registry.errors import InvalidRequest, RegistryError
 from registry.recording import Author
 from registry.registry import Registry
 from registry.store import open_store
+
+_Policy = TypeVar("_Policy")
 
 DATA_DIR = Path("data")
 # Wide enough that nothing is cut where another program reads.
@@ -47,6 +50,11 @@ log_key_option = click.option(
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     envvar="GATEWAY_LOG_KEY",
     help="File with the private key of the log; log.key in the data directory, if not given.",
+)
+
+
+policy_option = click.option(
+    "--set", "policy", type=click.File("rb"), help="A policy as JSON; - reads it."
 )
 
 
@@ -92,6 +100,19 @@ def record_read(registry: Registry, command: str, subject: str, rows: int | None
     record = read_record(command, subject, rows=rows, principal=local_author().principal)
     with registry.store.write() as tx:
         tx.append(record)
+
+
+def read_policy(file: IO[bytes], kind: type[_Policy], called: str) -> _Policy:
+    """Read a policy of people, written as JSON. Raises InvalidRequest."""
+    try:
+        return msgspec.json.decode(file.read(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest("policy", f"This is no {called} policy: {error}.") from error
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON that people can read, and programs too."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> None:

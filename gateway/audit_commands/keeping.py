@@ -4,11 +4,16 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-import msgspec
 
 from registry import privacy
-from registry.console import data_dir_option, local_author, open_registry
-from registry.errors import InvalidRequest
+from registry.console import (
+    data_dir_option,
+    local_author,
+    open_registry,
+    policy_option,
+    print_json,
+    read_policy,
+)
 from registry.payload_policy import PayloadPolicy
 from registry.retention import PRESETS, Retention
 
@@ -18,15 +23,15 @@ _DAYS = click.IntRange(1)
 @click.command("policy")
 @data_dir_option
 @click.argument("model")
-@click.option("--set", "policy", type=click.File("rb"), help="A policy as JSON; - reads it.")
+@policy_option
 def payload_policy(data_dir: Path, model: str, policy: IO[bytes] | None) -> None:
     """Show what is kept of the payloads of MODEL, or set it."""
     registry = open_registry(data_dir)
     registry.versions(model)
     if policy is not None:
-        privacy.set_payload_policy(registry, model, _read(policy.read()), local_author())
-    shown = msgspec.json.encode(privacy.payload_policy(registry.store, model))
-    click.echo(msgspec.json.format(shown, indent=2))
+        given = read_policy(policy, PayloadPolicy, "payload")
+        privacy.set_payload_policy(registry, model, given, local_author())
+    print_json(privacy.payload_policy(registry.store, model))
 
 
 @click.command("retention")
@@ -45,8 +50,7 @@ def retention(data_dir: Path, model: str, *, without_end: bool, **days: Any) -> 
         if without_end and given != Retention():
             raise click.UsageError("--without-end goes with no days and no preset.")
         privacy.set_retention(registry, model, given, local_author())
-    shown = privacy.retentions(registry.store).get(model, Retention())
-    click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2))
+    print_json(privacy.retentions(registry.store).get(model, Retention()))
 
 
 @click.command("hold")
@@ -59,10 +63,3 @@ def hold(data_dir: Path, model: str, reason: str, lift: bool) -> None:
     registry = open_registry(data_dir)
     (privacy.lift_hold if lift else privacy.set_hold)(registry, model, reason, local_author())
     click.echo(f"{model} is {'no longer ' if lift else ''}under legal hold.")
-
-
-def _read(content: bytes) -> PayloadPolicy:
-    try:
-        return msgspec.json.decode(content, type=PayloadPolicy)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest("policy", f"This is no payload policy: {error}.") from error
