@@ -118,18 +118,9 @@ def version_retired(record: AuditRecord) -> Event:
 
 
 def version_not_loaded(view: Reader, record: AuditRecord) -> Event:
-    """Tell that a worker cannot load a version, with the call that puts the champion before it
-    back, where it is the champion and there is one.
-    """
-    model, version = record.model or "", record.version
-    is_champion = view.aliases(model).get(CHAMPION) == version
-    return make_event(
-        record,
-        EventType.VERSION_NOT_LOADED,
-        f"A worker cannot load version {version} of {model}: {record.reason}",
-        data={"reason": record.reason, "is_champion": is_champion},
-        rollback=champion_rollback(view, model, record.id) if is_champion else None,
-    )
+    """Tell that a worker cannot load a version, and the way back if that is the champion."""
+    summary = f"A worker cannot load version {record.version} of {record.model}: {record.reason}"
+    return _trouble(view, record, EventType.VERSION_NOT_LOADED, summary)
 
 
 def finding_opened(view: Reader, record: AuditRecord, finding: Finding) -> Event:
@@ -168,18 +159,12 @@ def fallback_changed(view: Reader, record: AuditRecord, *, has_begun: bool) -> E
 
 
 def contract_suspended(view: Reader, record: AuditRecord) -> Event:
-    """Tell that rules which reject only flag for now, with the call that puts the champion before
-    back, where it is the champion's rules and there is one.
-    """
-    model, version = record.model or "", record.version
-    is_champion = view.aliases(model).get(CHAMPION) == version
-    return make_event(
-        record,
-        EventType.CONTRACT_SUSPENDED,
-        f"The rules of version {version} of {model} that reject only flag for now: {record.reason}",
-        data={"reason": record.reason, "is_champion": is_champion},
-        rollback=champion_rollback(view, model, record.id) if is_champion else None,
+    """Tell that rules which reject only flag for now, and the way back if that is the champion."""
+    summary = (
+        f"The rules of version {record.version} of {record.model} that reject only flag for now:"
+        f" {record.reason}"
     )
+    return _trouble(view, record, EventType.CONTRACT_SUSPENDED, summary)
 
 
 def contract_resumed(record: AuditRecord) -> Event:
@@ -286,3 +271,18 @@ def _undo(record_id: str, change: AliasChange, before: int | None) -> Rollback:
 
 def _reason(record_id: str) -> str:
     return f"on account of record {record_id}"
+
+
+def _trouble(view: Reader, record: AuditRecord, kind: EventType, summary: str) -> Event:
+    """Tell of trouble with a version, with the call that puts the champion before it back, where it
+    is the champion and there is one.
+    """
+    model = record.model or ""
+    is_champion = view.aliases(model).get(CHAMPION) == record.version
+    return make_event(
+        record,
+        kind,
+        summary,
+        data={"reason": record.reason, "is_champion": is_champion},
+        rollback=champion_rollback(view, model, record.id) if is_champion else None,
+    )
