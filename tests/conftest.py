@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("tests.http.conformance", "tests.http.world", "tests.http.wire")
+pytest.register_assert_rewrite(
+    "tests.cli.results", "tests.http.conformance", "tests.http.world", "tests.http.wire"
+)
 
 from registry.registry import Registry  # noqa: E402 - after asserts are made to explain
 from tests.builders import Count, open_registry  # noqa: E402

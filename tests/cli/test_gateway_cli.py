@@ -20,6 +20,7 @@ from registry.records import AuditRecord, Kind, Lane, Outcome
 from registry.times import now, to_us
 from registry.workers import Key
 from tests.builders import linear_model, open_registry, publish
+from tests.cli.results import fail
 
 Run = Callable[..., Result]
 
@@ -35,15 +36,6 @@ def run(data_dir: Path) -> Run:
         return CliRunner().invoke(main, [*arguments, "--data-dir", str(data_dir)])
 
     return invoke
-
-
-def fail(result: Result, *words: str) -> None:
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit), result.exception
-    [line] = result.stderr.splitlines()
-    assert line.startswith("Error: ")
-    for word in words:
-        assert word in line
 
 
 def stored_keys(data_dir: Path) -> list[Key]:

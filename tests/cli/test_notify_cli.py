@@ -12,6 +12,7 @@ from gateway.cli import main
 from registry.events import DeliveryState
 from registry.times import now
 from tests.builders import linear_model, open_registry, publish
+from tests.cli.results import fail
 from tests.receiver import Receiver, Reply
 
 Run = Callable[..., Result]
@@ -39,15 +40,6 @@ def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.close()
-
-
-def fail(result: Result, *words: str) -> None:
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit), result.exception
-    [line] = result.stderr.splitlines()
-    assert line.startswith("Error: ")
-    for word in words:
-        assert word in line
 
 
 def test_the_key_is_the_only_thing_on_standard_output_and_shown_once(

@@ -19,6 +19,7 @@ from registry.entry import decode_record
 from registry.manifest import Action
 from registry.records import AuditRecord, RecordFilter
 from tests.builders import linear_model, make_model, open_registry, two_input_model
+from tests.cli.results import fail, succeed
 
 Run = Callable[..., Result]
 
@@ -68,21 +69,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def two_versions(template: Path, data_dir: Path) -> None:
     shutil.copytree(template, data_dir)
-
-
-def succeed(result: Result) -> str:
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return result.stdout
-
-
-def fail(result: Result, *words: str) -> None:
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit), result.exception
-    [line] = result.stderr.splitlines()
-    assert line.startswith("Error: ")
-    for word in words:
-        assert word in line
 
 
 def records(data_dir: Path) -> list[AuditRecord]:
