@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper
+from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
 
 from gateway.security import Role, make_key
 from registry.artifacts import Artifacts
@@ -104,8 +104,12 @@ def two_input_model() -> bytes:
     )
 
 
-def looping_model() -> bytes:
-    """Count up to the input `n` [1] (INT64) in a loop, one step at a time: `y` [1]."""
+# What the loop of `counting_loop` begins with.
+COUNTING = {"go": np.bool_(1).reshape(()), "zero": np.array([0], np.int64)}
+
+
+def counting_loop(count: str, into: str) -> NodeProto:
+    """Count up to `count` [1] (INT64) in a loop, one step at a time; it needs `COUNTING`."""
     body = helper.make_graph(
         [
             helper.make_node("Add", ["sum_in", "one"], ["sum_out"]),
@@ -123,12 +127,13 @@ def looping_model() -> bytes:
         ],
         [numpy_helper.from_array(np.array([1], np.int64), "one")],
     )
-    nodes = [
-        helper.make_node("Squeeze", ["n"], ["count"]),
-        helper.make_node("Loop", ["count", "go", "zero"], ["y"], body=body),
-    ]
-    constants = {"go": np.bool_(1).reshape(()), "zero": np.array([0], np.int64)}
-    return make_model(nodes, [("n", "INT64", (1,))], [("y", "INT64", (1,))], constants)
+    return helper.make_node("Loop", [count, "go", "zero"], [into], body=body)
+
+
+def looping_model() -> bytes:
+    """Count up to the input `n` [1] (INT64) in a loop, one step at a time: `y` [1]."""
+    nodes = [helper.make_node("Squeeze", ["n"], ["count"]), counting_loop("count", "y")]
+    return make_model(nodes, [("n", "INT64", (1,))], [("y", "INT64", (1,))], COUNTING)
 
 
 def open_registry(data_dir: Path) -> Registry:

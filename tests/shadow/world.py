@@ -7,14 +7,14 @@ from typing import Any
 
 import httpx
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from registry import rolling_out
 from registry.datatypes import Datatype
 from registry.manifest import Draft, SampleTensor
 from registry.registry import Registry
 from registry.rollouts import POINTS, Guard, GuardKind, Plan, Rollout, Step
-from tests.builders import AUTHOR, PATIENCE_S, Gateway, make_model
+from tests.builders import AUTHOR, COUNTING, PATIENCE_S, Gateway, counting_loop, make_model
 
 MODEL = "sum"
 AGREEMENT = Guard(kind=GuardKind.AGREEMENT, output="y", margin=0.5, tolerance=0.5)
@@ -28,28 +28,11 @@ _STEPS_A_UNIT = 1e9  # so that one run takes minutes
 
 def sleeping_model() -> bytes:
     """Answer `x` [n, 3] with its row's sum, after a loop that is as long as its greatest value."""
-    body = helper.make_graph(
-        [
-            helper.make_node("Add", ["sum_in", "one"], ["sum_out"]),
-            helper.make_node("Identity", ["go_in"], ["go_out"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("i", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go_in", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("sum_in", TensorProto.INT64, [1]),
-        ],
-        [
-            helper.make_tensor_value_info("go_out", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("sum_out", TensorProto.INT64, [1]),
-        ],
-        [numpy_helper.from_array(np.array([1], np.int64), "one")],
-    )
     nodes = [
         helper.make_node("ReduceMax", ["x"], ["greatest"], keepdims=0),
         helper.make_node("Mul", ["greatest", "scale"], ["steps"]),
         helper.make_node("Cast", ["steps"], ["count"], to=TensorProto.INT64),
-        helper.make_node("Loop", ["count", "go", "zero"], ["slept"], body=body),
+        counting_loop("count", "slept"),
         helper.make_node("Cast", ["slept"], ["number"], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["number", "nothing"], ["added"]),
         helper.make_node("MatMul", ["x", "w"], ["sum"]),
@@ -57,10 +40,9 @@ def sleeping_model() -> bytes:
     ]
     constants = {
         "scale": np.array(_STEPS_A_UNIT, np.float32),
-        "go": np.bool_(1).reshape(()),
-        "zero": np.array([0], np.int64),
         "nothing": np.array([0], np.float32),
         "w": np.ones((3, 1), np.float32),
+        **COUNTING,
     }
     return make_model(nodes, [("x", "FP32", ("n", 3))], [("y", "FP32", ("n", 1))], constants)
 
