@@ -15,7 +15,7 @@ from registry.source_lines import Place, lines_of_json, lines_of_toml
 
 _Wanted = TypeVar("_Wanted", bound=Struct)
 
-_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _STEP = re.compile(r"\.(?P<name>\w+)|\[(?P<number>\d+)\]")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
 

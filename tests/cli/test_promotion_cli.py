@@ -124,7 +124,7 @@ def test_where_nothing_is_asked_both_commands_promote_at_once(
 def test_where_ground_truth_is_asked_the_refusal_names_the_command_that_reads_it(
     held: Registry, tmp_path: Path
 ) -> None:
-    set_policy(tmp_path, '[[truth]]\nmetric = "mae"\nat_most = 12.5\n')
+    set_policy(tmp_path, '[[truth]]\nmetric = "absolute_error"\nat_most = 12.5\n')
 
     refused = run(tmp_path, "promote", MODEL, "2", "--reason", "better")
 
