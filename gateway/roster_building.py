@@ -183,7 +183,9 @@ def wanted_versions(
     """Choose what to keep loaded: what callers may name, and candidates, which testers may.
 
     Callers may name what an alias does, and the champion to roll back to. Candidates are the other
-    challengers of open rollouts.
+    challengers of open rollouts that have come beyond the shadow: until then whatever one of them
+    does to the process that loads it is the shadow's affair.
     """
     named = frozenset(aliases.values()) | frozenset(champion_stack[-2:])
-    return named, frozenset(one.plan.challenger for one in open_rollouts) - named
+    met = frozenset(one.plan.challenger for one in open_rollouts if not one.is_shadow)
+    return named, met - named

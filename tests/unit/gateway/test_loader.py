@@ -153,7 +153,7 @@ def test_a_damaged_model_takes_nothing_from_the_others(
     assert list(loader.roster.failures) == ["broken/1"]
 
 
-def test_challengers_of_open_rollouts_are_loaded_and_no_longer(
+def test_challengers_of_open_rollouts_are_loaded_beyond_the_shadow_and_no_longer(
     registry: Registry, loader: Loader
 ) -> None:
     publish(registry, "linear", linear_model())
@@ -161,16 +161,18 @@ def test_challengers_of_open_rollouts_are_loaded_and_no_longer(
         publish(registry, "linear", linear_model(weight), promote=False)
     registry.point_alias("linear", "mine", 2, "a test", AUTHOR)
     named = start_canary(registry, "linear", challenger=2, points=100)
-    shadow = start_canary(registry, "linear", challenger=3, points=100, shadow=Step(points=5_000))
-    rolling_out.pause(registry, named.id, "a test", AUTHOR)
+    other = start_canary(registry, "linear", challenger=3, points=100)
+    start_canary(registry, "linear", challenger=4, points=100, shadow=Step(points=5_000))
+    for one in (named, other):
+        rolling_out.pause(registry, one.id, "a test", AUTHOR)
 
     load(loader)
     model = loader.roster.models["linear"]
     assert (sorted(model.versions), model.candidates) == ([1, 2, 3], {3})
-    assert loader.roster.canaries == {}  # one is paused, one a shadow
+    assert loader.roster.canaries == {}  # two are paused, one is a shadow
 
     rolling_out.resume(registry, named.id, "a test", AUTHOR)
-    rolling_out.abort(registry, shadow.id, "a test", AUTHOR)
+    rolling_out.abort(registry, other.id, "a test", AUTHOR)
     load(loader)
     model = loader.roster.models["linear"]
     assert (sorted(model.versions), model.candidates) == ([1, 2], frozenset())
