@@ -1,5 +1,6 @@
 """Ground truth read in a process apart: scoring many rows must hold up no other work."""
 
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -105,10 +106,19 @@ def read_scores(
 def matured_scores(
     data_dir: Path, payload_key: Path | None
 ) -> Callable[[Registry, str, int], list[TruthScore]]:
-    """Make what scores a version for a registry, which waits for it; see `read_scores`."""
+    """Make what scores a version for a registry, which waits for it; see `read_scores`.
+
+    One at a time: each is a process. It raises StoreUnavailable while another is read.
+    """
+    turn = threading.Lock()
 
     def score(registry: Registry, model: str, number: int) -> list[TruthScore]:
-        return read_scores(data_dir, payload_key, model, number, registry.clock())
+        if not turn.acquire(blocking=False):
+            raise StoreUnavailable("the ground truth of another promotion is being read")
+        try:
+            return read_scores(data_dir, payload_key, model, number, registry.clock())
+        finally:
+            turn.release()
 
     return score
 

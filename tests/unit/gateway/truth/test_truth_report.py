@@ -11,6 +11,7 @@ import pytest
 
 from gateway.drift.period import read_period
 from gateway.monitor.layout import Layout, to_bytes
+from gateway.truth import apart
 from gateway.truth.apart import matured_scores, read_longest
 from gateway.truth.reading import read_truth
 from gateway.truth.report import Lacking, TruthReport
@@ -23,6 +24,7 @@ from registry.errors import (
     VersionNotFound,
 )
 from registry.manifest import Draft
+from registry.promotion_evidence import TruthScore
 from registry.recording import append_record
 from registry.records import Lane
 from registry.reference import derive_reference
@@ -380,3 +382,17 @@ def test_a_promotion_is_scored_by_what_has_matured(
     # All were right, which leaves it in doubt all the same.
     assert 0.99 < found["accuracy"].low < 0.996
     assert found["accuracy"].high == 1.0
+
+
+def test_versions_are_scored_for_promotions_one_at_a_time(
+    registry: Registry, version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = matured_scores(tmp_path, None)
+
+    def read_while_another_asks(*_: object) -> list[TruthScore]:
+        with pytest.raises(StoreUnavailable, match="of another promotion is being read"):
+            score(registry, "sum", version.number)
+        return []
+
+    monkeypatch.setattr(apart, "read_scores", read_while_another_asks)
+    assert [score(registry, "sum", version.number) for _ in range(2)] == [[], []]
