@@ -2,7 +2,7 @@
 version lacks. Decisions only, no storage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -24,12 +24,14 @@ class RolloutNeed(
     """A rollout against the present champion, every stage of which is passed.
 
     The version had at least so many requests in shadow and as canary, guards of these kinds were
-    declared, and all guards were non-inferior when each stage was passed.
+    declared, for each kind in `margins` one that allowed no more, and all guards were non-inferior
+    when each stage was passed.
     """
 
     shadow_requests: int = 0
     canary_requests: int = 0
     guards: tuple[GuardKind, ...] = ()
+    margins: Mapping[GuardKind, float] = {}
 
 
 class TruthNeed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -144,24 +146,31 @@ def _rollout_checks(need: RolloutNeed, shown: RolloutEvidence | None) -> Iterato
         is_met=shown is not None and _has_passed(shown),
         found="there is none" if shown is None else f"rollout {shown.rollout} is {shown.phase}",
     )
-    for lane, least, came in (
+    for lane, fewest, came in (
         ("shadow", need.shadow_requests, 0 if shown is None else shown.shadow_requests),
         ("canary", need.canary_requests, 0 if shown is None else shown.canary_requests),
     ):
-        if least:
+        if fewest:
             yield Check(
                 name=f"rollout.{lane}_requests",
-                need=f"at least {least:,} {lane} requests",
-                is_met=came >= least,
+                need=f"at least {fewest:,} {lane} requests",
+                is_met=came >= fewest,
                 found=f"{came:,} came",
             )
-    judged = _kinds(shown)
+    least = _least_margins(shown)
     for kind in need.guards:
         yield Check(
             name=f"rollout.guards.{kind}",
             need=f"a guard on {kind}",
-            is_met=kind in judged,
-            found="it was judged" if kind in judged else "none was judged",
+            is_met=kind in least,
+            found="it was judged" if kind in least else "none was judged",
+        )
+    for kind, most in need.margins.items():
+        yield Check(
+            name=f"rollout.margins.{kind}",
+            need=f"a guard on {kind} with a margin of at most {most:g}",
+            is_met=kind in least and least[kind] <= most,
+            found=f"its margin was {least[kind]:g}" if kind in least else "none was judged",
         )
 
 
@@ -174,10 +183,13 @@ def _has_passed(shown: RolloutEvidence) -> bool:
     return shown.phase is Phase.PASSED and verdicts == {Verdict.NON_INFERIOR}
 
 
-def _kinds(shown: RolloutEvidence | None) -> set[GuardKind]:
-    if shown is None:
-        return set()
-    return {judged.guard.kind for one in shown.assessments for judged in one.judgements}
+def _least_margins(shown: RolloutEvidence | None) -> dict[GuardKind, float]:
+    """Return the margin of the strictest guard that was judged of each kind."""
+    least: dict[GuardKind, float] = {}
+    for one in () if shown is None else shown.assessments:
+        for guard in (judged.guard for judged in one.judgements):
+            least[guard.kind] = min(guard.margin, least.get(guard.kind, guard.margin))
+    return least
 
 
 def _truth_check(need: TruthNeed, score: TruthScore | None) -> Check:
@@ -212,14 +224,21 @@ def _faults(policy: PromotionPolicy, roles: frozenset[str]) -> Iterator[PolicyFa
         reason = f"the role is one of {', '.join(sorted(roles))}, or {NOBODY}"
         yield PolicyFault(("break_glass",), reason)
     if policy.rollout is not None:
-        for member in ("shadow_requests", "canary_requests"):
-            if not 0 <= getattr(policy.rollout, member) <= _MOST_COUNT:
-                reason = f"a number of requests is from 0 to {_MOST_COUNT:,}"
-                yield PolicyFault(("rollout", member), reason)
+        yield from _rollout_faults(policy.rollout)
     if len(policy.truth) > _MOST_METRICS:
         yield PolicyFault(("truth",), f"there are at most {_MOST_METRICS} metrics")
     for index, need in enumerate(policy.truth):
         yield from _truth_faults(policy, index, need)
+
+
+def _rollout_faults(need: RolloutNeed) -> Iterator[PolicyFault]:
+    for member in ("shadow_requests", "canary_requests"):
+        if not 0 <= getattr(need, member) <= _MOST_COUNT:
+            reason = f"a number of requests is from 0 to {_MOST_COUNT:,}"
+            yield PolicyFault(("rollout", member), reason)
+    for kind, most in need.margins.items():
+        if not 0 < most < float("inf"):
+            yield PolicyFault(("rollout", "margins", kind), "a margin is a number above 0")
 
 
 def _truth_faults(policy: PromotionPolicy, index: int, need: TruthNeed) -> Iterator[PolicyFault]:

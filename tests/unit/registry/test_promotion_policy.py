@@ -31,6 +31,7 @@ certificate = true
 [rollout]
 shadow_requests = 1_000
 guards = ["errors"]
+margins = { errors = 2.0 }
 
 [[truth]]
 metric = "absolute_error"
@@ -95,6 +96,30 @@ def test_a_rollout_is_evidence_only_if_it_passed_and_every_guard_was_non_inferio
 
 
 @pytest.mark.parametrize(
+    ("margins", "unmet"),
+    [
+        ((2.0,), []),
+        ((2.1,), ["rollout.margins.errors"]),
+        ((3.0, 1.5), []),
+        ((), ["rollout.margins.errors"]),
+    ],
+)
+def test_a_margin_is_met_by_the_strictest_guard_of_its_kind(
+    margins: tuple[float, ...], unmet: list[str]
+) -> None:
+    shown = make_rollout()
+    [assessment] = shown.assessments
+    judged = [
+        replace(assessment.judgements[0], guard=replace(ERRORS, margin=margin))
+        for margin in margins
+    ] or [replace(assessment.judgements[0], guard=replace(ERRORS, kind=GuardKind.LATENCY))]
+    shown = replace(shown, assessments=(replace(assessment, judgements=tuple(judged)),))
+
+    need = RolloutNeed(margins={GuardKind.ERRORS: 2.0})
+    assert lacks(PromotionPolicy(rollout=need), rollout=shown) == unmet
+
+
+@pytest.mark.parametrize(
     ("score", "is_met"),
     [
         (SCORE, True),
@@ -141,7 +166,9 @@ def test_a_policy_in_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
 
     policy = read_promotion_policy(path, ROLES)
 
-    need = RolloutNeed(shadow_requests=1_000, guards=(GuardKind.ERRORS,))
+    need = RolloutNeed(
+        shadow_requests=1_000, guards=(GuardKind.ERRORS,), margins={GuardKind.ERRORS: 2.0}
+    )
     assert policy == PromotionPolicy(
         second_person=True, request_hours=24, break_glass="admin", certificate=True,
         rollout=need, truth=(TruthNeed(metric="absolute_error", labels=500, at_most=12.5),),
@@ -162,17 +189,19 @@ def test_a_policy_in_a_file_is_read_as_it_stands(tmp_path: Path) -> None:
         ("certificate = true", "certificates = true", 5, "no member 'certificates'"),
         ("1_000", "-1", 8, "from 0"),
         ('["errors"]', '["speed"]', 9, "Invalid enum value"),
-        ('metric = "absolute_error"', 'metric = ""', 12, "there is no metric ''"),
+        ("errors = 2.0", "errors = 0", 10, "above 0"),
+        ("errors = 2.0", "speed = 2.0", 10, "Invalid enum value"),
+        ('metric = "absolute_error"', 'metric = ""', 13, "there is no metric ''"),
         # Nothing would ever be known of it, and the promotion be held for ever.
-        ('metric = "absolute_error"', 'metric = "mae"', 12, "'mae'; there are accuracy, brier"),
-        ("labels = 500", "labels = 0", 13, "from 1"),
-        ("at_most = 12.5", "at_most = inf", 14, "finite"),
-        ("at_most = 12.5", "", 11, "a bound"),
-        ("at_most = 12.5", "at_most = 1\nat_least = 2", 14, "no interval"),
+        ('metric = "absolute_error"', 'metric = "mae"', 13, "'mae'; there are accuracy, brier"),
+        ("labels = 500", "labels = 0", 14, "from 1"),
+        ("at_most = 12.5", "at_most = inf", 15, "finite"),
+        ("at_most = 12.5", "", 12, "a bound"),
+        ("at_most = 12.5", "at_most = 1\nat_least = 2", 15, "no interval"),
         (
             "at_most = 12.5",
             "at_most = 12.5\n\n[[truth]]\nmetric = 'absolute_error'\nat_most = 1",
-            17,
+            18,
             "before",
         ),
         ("second_person = true", "second_person = ", 2, "no TOML"),
