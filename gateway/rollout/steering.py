@@ -12,7 +12,7 @@ from gateway.logs import logger
 from gateway.rollout.reading import Assessor, Truth
 from gateway.rollout.words import why_undecided, why_worse
 from registry import promoting, rolling_out
-from registry.errors import RegistryError
+from registry.errors import RegistryError, RolloutOver
 from registry.names import MAX_REASON
 from registry.promotion_case import promotion_policy
 from registry.promotion_evidence import TruthScore
@@ -75,6 +75,8 @@ class Steering:
         for rollout in rollouts:
             try:
                 self.steer(rollout, self._clock())
+            except RolloutOver as error:  # somebody ended it while it was judged
+                logger.info("rollout_ended_meanwhile", rollout=rollout.id, detail=str(error))
             except Exception as error:  # noqa: BLE001 - the end of this one's turn, and of no other
                 logger.error("rollout_not_steered", rollout=rollout.id, exc_info=error)
 

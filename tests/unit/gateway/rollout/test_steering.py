@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import structlog
 from msgspec.structs import replace
 
 from gateway.drift.acting import CONTROLLER
@@ -321,6 +322,21 @@ def test_a_rollout_that_cannot_be_steered_keeps_no_other_from_it(
     steering.run()
     assert present(registry, second).phase is Phase.ROLLED_BACK
     assert present(registry, first).phase is Phase.CANARY
+
+
+def test_a_rollout_that_somebody_ends_while_it_is_judged_stays_as_they_left_it(
+    registry: Registry, steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout = start(registry, make_plan())
+    let_come(registry, rollout, 1_000, failed=10)
+    monkeypatch.setattr(registry.store, "open_rollouts", lambda: [rollout])
+    rolling_out.abort(registry, rollout.id, "a person", AUTHOR)
+
+    with structlog.testing.capture_logs() as told:
+        steering.run()
+
+    assert present(registry, rollout).phase is Phase.ABORTED
+    assert [line["event"] for line in told] == ["rollout_ended_meanwhile"]
 
 
 def test_every_challenger_that_answers_callers_is_tripped(
