@@ -1,5 +1,6 @@
 """Child processes that are to run: started, started anew whenever they end, and ended."""
 
+import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -11,6 +12,17 @@ _LONGEST_RESTART_S = 5.0
 _SETTLED_S = 10.0
 _NO_HURRY_S = 3600.0
 _LONGEST_END_S = 5.0
+
+
+# What a process that runs models begins with, where nobody has set it otherwise.
+RUNS_MODELS = {
+    # Workers count values in small products: threads would fight over cores that answer callers.
+    "OPENBLAS_NUM_THREADS": "1",
+    # Arrays of a large request would go back to the system after each use, and every page of them
+    # be fetched and zeroed again: that takes three times as long as what is done with them.
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+}
 
 
 class Tell(Protocol):
@@ -26,12 +38,19 @@ class Child:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], descriptors: Sequence[int], tell: Tell
+        self,
+        name: str,
+        command: Sequence[str],
+        descriptors: Sequence[int],
+        tell: Tell,
+        *,
+        runs_models: bool = False,
     ) -> None:
         self._name = name
         self._command = command
         self._descriptors = descriptors
         self._tell = tell
+        self._environment = RUNS_MODELS | dict(os.environ) if runs_models else None
         self._process: subprocess.Popen[bytes] | None = None
         self._started = self._due = 0.0
         self._told: float | None = None  # when it was told to end
@@ -51,7 +70,9 @@ class Child:
         if now < self._due:
             return self._due - now
         self._started = now
-        self._process = subprocess.Popen(self._command, pass_fds=self._descriptors)
+        self._process = subprocess.Popen(
+            self._command, pass_fds=self._descriptors, env=self._environment
+        )
         return _NO_HURRY_S
 
     def terminate(self) -> None:

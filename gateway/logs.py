@@ -4,9 +4,18 @@ import logging
 import sys
 from typing import Annotated, Any, Literal
 
-import structlog
 from msgspec import Meta, Struct
-from structlog.typing import EventDict, Processor
+
+# structlog loads rich where it is there, to draw tracebacks in colour: 5 MiB in each process, for
+# logs that are JSON. A module that is None cannot be imported, as if it were not installed.
+_is_hidden = "rich" not in sys.modules
+if _is_hidden:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+from structlog.typing import EventDict, Processor  # noqa: E402
+
+if _is_hidden:
+    del sys.modules["rich"]
 
 
 class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

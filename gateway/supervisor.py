@@ -19,17 +19,6 @@ from gateway.settings import Settings, read_settings, write_settings
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
-# What all processes of a gateway begin with.
-ENVIRONMENT = {
-    # Workers count values in small products: threads would fight over cores that answer callers.
-    "OPENBLAS_NUM_THREADS": "1",
-    # Arrays of a large request would go back to the system after each use, and every page of them
-    # be fetched and zeroed again: that takes three times as long as what is done with them.
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
-}
-
-
 class Supervisor:
     """Keeps one controller and N workers running until told to stop.
 
@@ -45,7 +34,7 @@ class Supervisor:
         text = write_settings(settings)
         self._controllers = [_child("controller", "gateway.controller", text, [pipe])]
         self._workers = [
-            _child(f"worker {slot}", worker, text, [listener, pipe], str(slot))
+            _child(f"worker {slot}", worker, text, [listener, pipe], str(slot), runs_models=True)
             for slot in range(settings.workers)
         ]
 
@@ -77,14 +66,19 @@ def become_supervisor(settings: Settings, worker: str, *, listener: int, lock: i
     for descriptor in (listener, lock):
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - takes no keyword
     command = [sys.executable, "-m", "gateway.supervisor", write_settings(settings)]
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     os.execv(sys.executable, [*command, worker, str(listener)])  # noqa: S606 - no shell is wanted
 
 
-def _child(name: str, module: str, settings: str, descriptors: list[int], *rest: str) -> Child:
+def _child(
+    name: str,
+    module: str,
+    settings: str,
+    descriptors: list[int],
+    *rest: str,
+    runs_models: bool = False,
+) -> Child:
     command = [sys.executable, "-m", module, settings, *map(str, descriptors), *rest]
-    return Child(name, command, descriptors, _tell)
+    return Child(name, command, descriptors, _tell, runs_models=runs_models)
 
 
 def _tell(event: str, **facts: object) -> None:

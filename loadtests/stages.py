@@ -21,6 +21,7 @@ from rich.table import Table
 from gateway.batching import run_batch
 from gateway.case_records import write_entry
 from gateway.cases import Call, Case
+from gateway.children import RUNS_MODELS
 from gateway.monitor.folding import Folder
 from gateway.monitor.layout import Layout
 from gateway.monitor.rows import MOST_ROWS
@@ -29,7 +30,6 @@ from gateway.protocol.refusal import Refusal
 from gateway.roster import ServedVersion
 from gateway.runtime import Watchdog
 from gateway.security import Role, make_key
-from gateway.supervisor import ENVIRONMENT
 from gateway.version_loading import load_version
 from loadtests import subjects, workloads
 from loadtests.bench import prepare
@@ -219,8 +219,8 @@ def show(workload: Workload, console: Console) -> None:
 )
 def main(names: Sequence[str]) -> None:
     """Print what one request costs, stage by stage."""
-    if not ENVIRONMENT.items() <= os.environ.items():  # which a process begins with, as a worker
-        os.environ.update(ENVIRONMENT)
+    if not RUNS_MODELS.items() <= os.environ.items():  # which a process begins with, as a worker
+        os.environ.update(RUNS_MODELS)
         command = [sys.executable, "-m", "loadtests.stages", *sys.argv[1:]]
         os.execv(sys.executable, command)
     console = Console(width=None if sys.stdout.isatty() else 120)

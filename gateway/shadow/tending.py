@@ -22,7 +22,9 @@ class ShadowTender:
         # The process ends when the other end of this pipe closes, as it does if this one dies.
         self._pipe, self._own_end = os.pipe()
         command = [sys.executable, "-m", "gateway.shadow", write_settings(settings)]
-        self._child = Child("shadow", [*command, str(self._pipe)], [self._pipe], logger.error)
+        self._child = Child(
+            "shadow", [*command, str(self._pipe)], [self._pipe], logger.error, runs_models=True
+        )
 
     def look(self) -> None:
         """Do what the store asks for now."""

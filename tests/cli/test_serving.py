@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from registry.registry import Registry
 from tests.builders import Gateway, add_key, infer_body, linear_model, publish, serving
 from tests.crash.processes import children
@@ -82,3 +84,12 @@ def test_a_process_holds_what_it_uses_and_all_of_them_little(
         assert "onnxruntime_pybind11_state" in loaded(worker)
         assert not loaded(supervisor) & {signing, "__init__"}  # nor SQLite
         assert sum(map(proportional_mib, (supervisor, controller, worker))) < MOST_MIB
+
+
+@pytest.mark.parametrize("module", ["gateway.controller", "gateway.worker"])
+def test_a_process_that_draws_nothing_loads_nothing_to_draw_with(module: str) -> None:
+    script = f"import sys, {module}; print('rich' in sys.modules); import rich.console"
+    found = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert found.stdout == "False\n"
