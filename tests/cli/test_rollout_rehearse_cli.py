@@ -106,7 +106,7 @@ def test_a_canary_answers_its_share_of_callers_and_is_judged_by_it(
     version = publish(registry, "m", linear_model())
     publish(registry, "m", linear_model(), promote=False)
     publish(registry, "m", linear_model(0.5), promote=False)
-    keep(registry, *traffic(version, engine, 2_600))
+    keep(registry, *traffic(version, engine, 3_600))
 
     equal = found_by(run(CANARY, "--json"))
     worse = found_by(run(CANARY.replace("challenger = 2", "challenger = 3"), "--json"))
@@ -114,7 +114,7 @@ def test_a_canary_answers_its_share_of_callers_and_is_judged_by_it(
     [stage] = equal["stages"]
     assert (equal["phase"], stage["name"]) == ("passed", "step 1 of 1 (50 %)")
     assert 0.45 < stage["challenger"] / stage["requests"] < 0.55
-    assert equal["left"] == 2_600 - equal["taken"] > 0
+    assert equal["left"] == 3_600 - equal["taken"] > 0
     [stage] = worse["stages"]
     assert (worse["phase"], stage["action"]) == ("rolled-back", "roll_back")
     other = found_by(run(CANARY, "--json", "--salt", "another"))
