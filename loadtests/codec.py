@@ -6,7 +6,6 @@ little. `bare` is what no reader can do without: msgspec into a typed struct, an
 
 import json
 import random
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,14 +16,13 @@ from msgspec import Struct
 from gateway.protocol.messages import RequestedOutput
 from gateway.protocol.reader import RequestReader
 from gateway.protocol.response import encode_response
+from loadtests.timing import least_us
 from registry.datatypes import Datatype
 from registry.manifest import Signature, TensorSpec
 from registry.tensors import Tensor, encode_tensors
 
 COLUMNS = 30
 ROWS = (1, 64, 1024)
-_REPEATS = 30
-_REPEAT_NS = 4_000_000
 
 
 class _BareInput(Struct, gc=False):
@@ -43,23 +41,8 @@ def main() -> None:
     """Print the costs."""
     print(f"{'us per body':36}" + "".join(f"{f'{rows}x{COLUMNS}':>10}" for rows in ROWS))
     for name, make in CASES.items():
-        costs = "".join(f"{_least_us(make(rows)):10.2f}" for rows in ROWS)
+        costs = "".join(f"{least_us(make(rows)):10.2f}" for rows in ROWS)
         print(f"{name:36}{costs}", flush=True)
-
-
-def _least_us(call: Callable[[], object]) -> float:
-    """Return the least time of one call among repeats of a few milliseconds."""
-    call()
-    started = time.thread_time_ns()
-    call()
-    times = max(1, _REPEAT_NS // max(1, time.thread_time_ns() - started))
-    least = float("inf")
-    for _ in range(_REPEATS):
-        started = time.thread_time_ns()
-        for _ in range(times):
-            call()
-        least = min(least, (time.thread_time_ns() - started) / times / 1000)
-    return least
 
 
 def _signature() -> Signature:

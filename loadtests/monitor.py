@@ -14,6 +14,7 @@ from gateway.monitor.detector import Detector, State, write_state
 from gateway.monitor.folding import Folder
 from gateway.monitor.layout import Layout, to_bytes
 from loadtests.reference import COLUMNS, numbers
+from loadtests.timing import least_us
 from registry.datatypes import Datatype
 from registry.distribution import Reference
 from registry.manifest import Signature, TensorSpec
@@ -53,7 +54,7 @@ def main() -> None:
         milliseconds, size = look_ms(rows)
         print(f"{label:58}{milliseconds:9.1f}   state of {size / 1000:.1f} KB", flush=True)
     layout = Layout.of(make_reference(_SIGNATURE, has_joint=True))
-    compared_us = _least_us(lambda: compare(layout, layout.reference))
+    compared_us = least_us(lambda: compare(layout, layout.reference))
     print(f"{'compare a window, ms':58}{compared_us / 1000:9.1f}")
     print(f"{'summary, KB':58}{len(to_bytes(layout.reference)) / 1000:9.1f}")
 
@@ -98,7 +99,7 @@ def fold_us(reference: Reference, signature: Signature, requests: Requests) -> f
             folder.add(request, {})
         folder.fold()
 
-    return _least_us(fold)
+    return least_us(fold)
 
 
 def add_us() -> float:
@@ -131,14 +132,8 @@ def look_ms(rows: int) -> tuple[float, int]:
         folder.fold()
         blocks.append((folder.counts - before).tolist())
     state = detector.look(State(), blocks, _NOW, _NOW).state
-    least = _least_us(lambda: detector.look(state, blocks, _NOW, _NOW))
+    least = least_us(lambda: detector.look(state, blocks, _NOW, _NOW))
     return least / 1000, len(write_state(state))
-
-
-def _least_us(call: Callable[[], object]) -> float:
-    """Return the least time of one call among repeats."""
-    call()
-    return min(_once_us(call) for _ in range(_REPEATS))
 
 
 def _once_us(call: Callable[[], object]) -> float:

@@ -9,7 +9,6 @@ disk; how much those are, `make bench` says.
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -37,6 +36,7 @@ from loadtests.errors import LoadTestError
 from loadtests.model import MODEL
 from loadtests.shot import ID_DIGITS
 from loadtests.subjects import GATEWAY, PAYLOAD_LIMIT
+from loadtests.timing import Work, least_us
 from loadtests.workloads import Workload
 from registry.artifacts import Artifacts
 from registry.audit.segment import MARK_SIZE, encode_group
@@ -48,12 +48,8 @@ from registry.tensors import Tensor, encode_tensors
 from registry.times import now
 
 NAMES = ("W2", "W3")
-_REPEATS = 40
-_REPEAT_NS = 2_000_000
 _RUN_DEADLINE_S = 10.0
 _HEADER_LENGTH = "Inference-Header-Content-Length"
-
-Work = Callable[[], object]
 
 
 class Stage(Struct, frozen=True):
@@ -164,21 +160,6 @@ def _count_us(
         folder.fold()
 
     return least_us(count) / times
-
-
-def least_us(work: Work) -> float:
-    """Return the least time of one piece of work among repeats of a few milliseconds."""
-    work()
-    started = time.thread_time_ns()
-    work()
-    times = max(1, _REPEAT_NS // max(1, time.thread_time_ns() - started))
-    least = float("inf")
-    for _ in range(_REPEATS):
-        started = time.thread_time_ns()
-        for _ in range(times):
-            work()
-        least = min(least, (time.thread_time_ns() - started) / times / 1000)
-    return least
 
 
 def tabulate(workload: Workload, asked: Asked, stages: Sequence[Stage]) -> Table:

@@ -5,7 +5,6 @@ from uuid import UUID
 
 import msgspec
 
-from registry.entry import Payload
 from registry.times import from_us, to_us
 from registry.versions import AliasCause, AliasChange, Version, VersionState
 from registry.workers import Key, Setting, SettingName, WorkerStatus
@@ -104,10 +103,6 @@ def setting_row(setting: Setting) -> Row:
 def to_setting(row: Row) -> Setting:
     name, model, value = row
     return Setting(name=SettingName(name), model=model or None, value=value)
-
-
-def payload_row(index: int, payload: Payload) -> Row:
-    return (index, payload.salt, payload.input, payload.output)
 
 
 def worker_row(status: WorkerStatus) -> Row:
